@@ -1,0 +1,49 @@
+"""Timing two ways of doing the same thing in one run: interleaved, medians and ratios, with the machine in the file name."""
+
+import json
+import os
+import platform
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results"
+REPEATS = 5
+
+
+def side_by_side(ours: Callable[[], object], plain: Callable[[], object], repeats: int = REPEATS) -> dict[str, float]:
+    """Seconds of both ways, A B A B …, after one warm-up each; the ratio is the median of the pairs' ratios."""
+    ours(), plain()
+    times = [(_seconds(ours), _seconds(plain)) for _ in range(repeats)]
+    return {
+        "ours_s": round(statistics.median(a for a, _ in times), 4),
+        "plain_s": round(statistics.median(b for _, b in times), 4),
+        "plain_over_ours": round(statistics.median(b / a for a, b in times), 2),
+    }
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def report(claim: str, packages: tuple[str, ...], rows: list[dict[str, object]]) -> None:
+    """Print the figures and write them beside the script, hardware and versions in the file name."""
+    versions = "-".join(f"{name}{version(name)}" for name in packages)
+    machine = f"{platform.system()}-{platform.machine()}-{os.cpu_count()}cpu".lower()
+    found = {
+        "claim": claim,
+        "rows": rows,
+        "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "python": platform.python_version(),
+    }
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{claim}-{machine}-{versions}.json"
+    path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    print(claim)
+    for row in rows:
+        print("  " + ", ".join(f"{name}={value}" for name, value in row.items()))

@@ -1,0 +1,120 @@
+"""`thumbrank demo` on a small world, as a newcomer runs it: interrupted once, continued, and run again."""
+
+import json
+import signal
+import time
+
+import httpx
+import pytest
+
+from tests.e2e.processes import left_behind, new_home, run, start
+
+SMALL = ("demo", "--seed", 1, "--channels", 14, "--videos", 14)
+
+
+@pytest.fixture(scope="module")
+def demo():
+    """The first run is interrupted with Ctrl-C in the middle of collecting; the second finishes; the third repeats."""
+    with new_home() as home:
+        interrupted = start(home, *SMALL)
+        time.sleep(7)
+        interrupted.send_signal(signal.SIGINT)
+        _, said = interrupted.communicate(timeout=60)
+        after_interrupt = (interrupted.returncode, said, left_behind(home))
+        first = run(home, *SMALL)
+        summary = json.loads((home / "demo" / "summary.json").read_text()) if first.returncode == 0 else {}
+        again = run(home, *SMALL)
+        repeated = json.loads((home / "demo" / "summary.json").read_text()) if again.returncode == 0 else {}
+        yield {
+            "home": home,
+            "after_interrupt": after_interrupt,
+            "first": first,
+            "summary": summary,
+            "again": again,
+            "repeated": repeated,
+        }
+
+
+def test_ctrl_c_ends_with_one_sentence_and_leaves_no_process(demo):
+    status, said, left = demo["after_interrupt"]
+    assert status == 130
+    assert "Interrupted" in said
+    assert "Traceback" not in said
+    assert left == []
+
+
+def test_the_next_run_continues_and_ends_well(demo):
+    assert demo["first"].returncode == 0, demo["first"].stderr[-3000:]
+    assert left_behind(demo["home"]) == []
+    for text in ("ridge on both", "newer wins", "ceiling", "simulated, not YouTube", "Report:", "make dev"):
+        assert text in demo["first"].stdout
+
+
+def test_the_summary_holds_what_it_promises(demo):
+    promised = {
+        "pair_accuracy",
+        "ci_low",
+        "ci_high",
+        "pair_auc",
+        "ceiling",
+        "references",
+        "n_pairs",
+        "n_test_channels",
+        "seconds",
+    }
+    assert promised | {"peak_pss_mb", "encoders"} <= set(demo["summary"])
+    assert demo["summary"]["ci_low"] < demo["summary"]["pair_accuracy"] < demo["summary"]["ci_high"]
+    assert demo["summary"]["encoders"] == "tiny"
+    assert 200 < demo["summary"]["peak_pss_mb"] < 3072
+
+
+def test_the_model_learns_from_the_pictures_of_even_a_small_world(demo):
+    summary, references = demo["summary"], demo["summary"]["references"]
+    assert summary["pair_accuracy"] > 0.5 + 0.5 * (summary["ceiling"] - 0.5)
+    for name in ("coin", "newer wins", "title length", "ridge on title"):
+        assert summary["pair_accuracy"] > references[name]
+
+
+def test_a_world_too_small_to_decide_on_is_not_deployed(demo):
+    assert demo["summary"]["n_test_channels"] < 50
+    assert demo["summary"]["verdict"] == "refused"
+    assert demo["summary"]["champion_version"] == "none"
+
+
+def test_running_again_trains_nothing_and_finds_the_same(demo):
+    assert demo["again"].returncode == 0, demo["again"].stderr[-3000:]
+    assert demo["summary"]["trained"]
+    assert not demo["repeated"]["trained"]
+    for name in ("pair_accuracy", "ci_low", "ci_high", "pair_auc", "ceiling", "references", "n_pairs"):
+        assert demo["repeated"][name] == demo["summary"][name]
+
+
+@pytest.mark.slow
+def test_dev_opens_the_ui_on_the_same_state_and_one_ctrl_c_ends_it(demo):
+    port = 3777
+    child = start(demo["home"], "dev", "--demo", "--port", port)
+    query = '{"query": "{ assetNodes { assetKey { path } assetMaterializations(limit: 1) { runId } } }"}'
+    try:
+        deadline = time.monotonic() + 90
+        nodes = []
+        while time.monotonic() < deadline and not nodes:
+            try:
+                answer = httpx.post(
+                    f"http://127.0.0.1:{port}/graphql",
+                    content=query,
+                    headers={"content-type": "application/json"},
+                    timeout=10,
+                )
+                nodes = answer.json().get("data", {}).get("assetNodes", [])
+            except httpx.HTTPError:
+                time.sleep(0.5)
+        materialised = {node["assetKey"]["path"][0]: bool(node["assetMaterializations"]) for node in nodes}
+        assert len(materialised) == 8
+        assert all(materialised.values()), materialised
+        taken = run(demo["home"], "dev", "--demo", "--port", port, timeout=60)
+        assert taken.returncode == 1
+        assert f"Port {port} is taken" in taken.stderr
+    finally:
+        child.send_signal(signal.SIGINT)
+        child.communicate(timeout=60)
+    assert left_behind(demo["home"]) == []

@@ -1,0 +1,94 @@
+"""A small simulated YouTube that the integration tests share, and ways to fill a database without it."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from thumbrank_core.simulator.pictures import jpeg_bytes
+from thumbrank_core.simulator.server import SimulatorServer
+from thumbrank_core.simulator.world import World, WorldSettings, build_world
+from thumbrank_core.store.catalog import (
+    ChannelSeen,
+    PictureSeen,
+    VideoSeen,
+    record_channels,
+    record_pictures,
+    record_videos,
+)
+from thumbrank_core.store.database import Database
+from thumbrank_core.store.images import ImageStore
+from thumbrank_core.youtube.client import YouTube
+
+SETTINGS = WorldSettings(seed=3, channels_per_niche=6, videos_per_channel=14)
+SEEN = datetime(2026, 8, 1, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session")
+def world() -> World:
+    return build_world(SETTINGS)
+
+
+@pytest.fixture(scope="session")
+def simulator() -> Iterator[SimulatorServer]:
+    with SimulatorServer(SETTINGS) as server:
+        yield server
+
+
+@pytest.fixture
+def youtube(simulator: SimulatorServer) -> YouTube:
+    return YouTube(SecretStr("simulator"), simulator.endpoint)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> ImageStore:
+    return ImageStore(tmp_path / "images")
+
+
+def store_videos(
+    db: Database,
+    images: ImageStore,
+    world: World,
+    views: dict[str, list[tuple[float, int]]],
+    *,
+    niche: str = "tech",
+    source: str = "import",
+    subscribers: int | None = 5000,
+) -> dict[str, list[str]]:
+    """Channels with videos given as (age in days, views); returns the video ids by channel, in the order given.
+
+    Pictures are the world's own, so that they are real JPEG files.
+    """
+    drawn = iter(video for video in world.videos if video.state == "public")
+    made: dict[str, list[str]] = {}
+    for channel_id, entries in views.items():
+        made[channel_id] = [f"{channel_id[-6:]}-{number:04d}" for number in range(len(entries))]
+        with db.connection() as connection:
+            record_channels(
+                connection, niche, [ChannelSeen(channel_id, "t", source, SEEN, subscriber_count=subscribers)]
+            )
+            record_videos(
+                connection,
+                [
+                    VideoSeen(
+                        video_id,
+                        channel_id,
+                        f"title {video_id}",
+                        SEEN - timedelta(days=age),
+                        source,
+                        SEEN,
+                        view_count=count,
+                    )
+                    for video_id, (age, count) in zip(made[channel_id], entries, strict=True)
+                ],
+            )
+            record_pictures(
+                connection,
+                [
+                    PictureSeen(video_id, images.put(jpeg_bytes(world, next(drawn), "medium")), None, SEEN)
+                    for video_id in made[channel_id]
+                ],
+            )
+    return made

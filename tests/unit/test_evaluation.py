@@ -1,0 +1,87 @@
+"""References, the report and what it admits."""
+
+import re
+
+import numpy as np
+import pytest
+
+from tests.unit.synthetic import planted
+from thumbrank_core.evaluation import report
+from thumbrank_core.evaluation.evaluate import evaluate
+from thumbrank_core.evaluation.gate import decide
+from thumbrank_core.evaluation.references import ridge_on_differences
+from thumbrank_core.features.specs import load_set
+from thumbrank_core.model.bundle import load_bundle
+from thumbrank_core.store.images import ImageStore
+from thumbrank_core.training.recipe import load_recipe
+from thumbrank_core.training.run import train_bundle
+
+
+def page(tmp_path, **kwargs):
+    dataset, truth = planted(**kwargs)
+    run = train_bundle(dataset, load_recipe("default", {"epochs": 2, "hidden_dim": 16}), load_set("tiny"), tmp_path)
+    evaluation = evaluate(dataset, load_bundle(run.folder), truth if "simulator" in dataset.sources else None)
+    verdict = decide(evaluation)
+    return evaluation, verdict, report.render(evaluation, verdict, run.card, dataset, ImageStore(tmp_path))
+
+
+def test_ridge_on_differences_equals_ridge_on_the_differences_formed():
+    dataset, _ = planted(n_channels=30, videos=6)
+    score = ridge_on_differences(dataset, dataset.items.image)
+    training = dataset.of("train")
+    x = dataset.items.image.astype(float)
+    inside = dataset.items.split == 0
+    x = (x - x[inside].mean(axis=0)) / x[inside].std(axis=0)
+    d = x[training.a] - x[training.b]
+    normal, target = (d * training.weight[:, None]).T @ d, (d * training.weight[:, None]).T @ (2 * training.outcome - 1)
+    scale = np.linalg.eigvalsh(normal).mean()
+    candidates = [
+        x @ np.linalg.solve(normal + s * scale * np.eye(len(normal)), target) for s in (1e-3, 1e-2, 0.1, 1, 10, 100)
+    ]
+    assert min(np.abs(score - candidate).max() for candidate in candidates) < 1e-6
+
+
+def test_every_scorer_has_every_metric_with_an_interval(tmp_path):
+    evaluation, _, _ = page(tmp_path, n_channels=60)
+    for scored in evaluation.overall.scorers.values():
+        for found in scored.metrics.values():
+            assert found.low <= found.value <= found.high or not np.isfinite(found.value)
+    assert set(evaluation.per_niche) == {"tech", "news"}
+    assert sum(part.n_pairs for part in evaluation.per_niche.values()) == evaluation.overall.n_pairs
+
+
+def test_the_page_asks_nothing_of_any_other_host_and_starts_with_the_verdict(tmp_path):
+    _, verdict, html = page(tmp_path, n_channels=60)
+    assert not re.search(r"(src|href|url)\s*[=(]\s*[\"']?(https?:)?//", html)
+    assert "default-src 'none'" in html
+    body = html[html.index("<main>") :]
+    assert body.index(verdict.sentence[:40]) < body.index("<img")
+
+
+def test_few_channels_are_admitted_with_their_number(tmp_path):
+    evaluation, verdict, html = page(tmp_path, n_channels=40)
+    assert verdict.status == "refused"
+    assert "40 channels can prove little" in html
+    assert "not a click-through rate" in html
+    assert evaluation.too_few_channels
+
+
+@pytest.mark.parametrize(("sources", "shown"), [(("simulator",), True), (("import",), False)])
+def test_a_simulated_world_is_never_shown_as_youtube(tmp_path, sources, shown):
+    _, _, html = page(tmp_path, n_channels=40, sources=sources)
+    assert ("A simulated world." in html) is shown
+    assert ("ceiling" in html) is shown
+
+
+def test_titles_are_shown_as_text_and_never_as_markup(tmp_path, monkeypatch):
+    original = planted
+
+    def hostile(**kwargs):
+        dataset, truth = original(**kwargs)
+        dataset.items.title[:] = ["<script>alert(1)</script>"] * len(dataset.items)
+        return dataset, truth
+
+    monkeypatch.setattr("tests.unit.test_evaluation.planted", hostile)
+    _, _, html = page(tmp_path, n_channels=40)
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html

@@ -1,0 +1,152 @@
+"""One self-contained HTML page an evaluation: the verdict first, then pictures, then tables. Nothing is fetched by the page."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, select_autoescape
+
+from thumbrank_core.evaluation import plots
+from thumbrank_core.evaluation.bootstrap import DRAWS, FEW_CHANNELS
+from thumbrank_core.evaluation.evaluate import CEILING, METRICS, MODEL, Evaluation
+from thumbrank_core.evaluation.gate import Verdict
+from thumbrank_core.model.bundle import BundleCard
+from thumbrank_core.store.images import ImageStore, PictureError
+from thumbrank_core.training.dataset import Dataset
+
+EXAMPLES = 4
+SOURCES = {
+    "simulator": "a simulated world, not YouTube",
+    "youtube_api": "the YouTube Data API",
+    "import": "an imported data set",
+}
+DEFINITIONS = {
+    "pair_accuracy_micro": "Share of pairs of one channel whose order is right, over all pairs; ties count one half.",
+    "pair_accuracy_macro": "The same share, first within each channel, then averaged over channels.",
+    "pair_auc_pooled": "ROC-AUC of the score difference over the pooled pairs, both orders present. Above accuracy for the same model.",
+    "spearman_within_channel": "Spearman rank correlation of score and label within a channel, averaged over channels of 5 or more videos.",
+}
+
+
+@dataclass(frozen=True)
+class Side:
+    """One video of an example pair. `picture` is a data URI, or None with the reason it is missing."""
+
+    title: str
+    picture: str | None
+    label: float
+    missing: str = ""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A test pair: what won, and by how much the model thought so."""
+
+    winner: Side
+    loser: Side
+    difference: float
+
+
+def render(evaluation: Evaluation, verdict: Verdict, card: BundleCard, dataset: Dataset, images: ImageStore) -> str:
+    """The page as text."""
+    environment = Environment(
+        loader=PackageLoader("thumbrank_core.evaluation"), autoescape=select_autoescape(default=True), trim_blocks=True
+    )
+    right, wrong = _examples(evaluation, dataset, images)
+    return environment.get_template("report.html.j2").render(
+        evaluation=evaluation,
+        verdict=verdict,
+        card=card,
+        sources=[SOURCES[source] for source in dataset.sources],
+        simulated="simulator" in dataset.sources,
+        metrics=METRICS,
+        definitions=DEFINITIONS,
+        ceiling=CEILING,
+        model=MODEL,
+        caveats=caveats(evaluation),
+        draws=DRAWS,
+        bars=_uri(plots.accuracy_bars(evaluation.overall), "png"),
+        curve=_uri(plots.learning_curve(card.history, card.best_epoch), "png"),
+        niches=_uri(plots.niche_bars(evaluation), "png"),
+        right=right,
+        wrong=wrong,
+    )
+
+
+def write(folder: Path, page: str) -> Path:
+    """Write `index.html` into the folder, atomically."""
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / "index.html"
+    temporary = folder / "index.html.part"
+    temporary.write_text(page, encoding="utf-8")
+    temporary.replace(target)
+    return target
+
+
+def caveats(evaluation: Evaluation) -> list[str]:
+    """What the figures cannot prove, in sentences with their numbers."""
+    everywhere, measured = evaluation.all_pairs, evaluation.overall
+    accuracy = evaluation.model.metrics["pair_accuracy_micro"]
+    found: list[str] = []
+    if evaluation.too_few_channels:
+        found.append(
+            f"{everywhere.n_channels} channels can prove little: {measured.n_channels} of them are the unseen ones measured here. "
+            f"Below {FEW_CHANNELS} even this interval ({accuracy.low:.3f} to {accuracy.high:.3f}) is too narrow, and about 100 "
+            "unseen channels are needed for ±0.02."
+        )
+    if everywhere.newer_wins >= 0.6:
+        found.append(
+            f"The label is largely a clock here: over all {everywhere.n_pairs:,} pairs of {everywhere.n_channels} channels, "
+            f"`newer wins` alone, which sees no picture and no title, reaches {everywhere.newer_wins:.2f}."
+        )
+    found.append(
+        "Views per hour is a public stand-in for success, not a click-through rate. CTR correlation: no data (only a channel's "
+        "owner has it)."
+    )
+    return found
+
+
+def _examples(evaluation: Evaluation, dataset: Dataset, images: ImageStore) -> tuple[list[Example], list[Example]]:
+    """The pairs the model was surest of and right, and surest of and wrong; one a channel."""
+    pairs, score = evaluation.test, evaluation.scores[MODEL]
+    first_won = pairs.outcome > 0.5
+    winner, loser = np.where(first_won, pairs.a, pairs.b), np.where(first_won, pairs.b, pairs.a)
+    towards = np.where(pairs.outcome == 0.5, 0.0, score[winner] - score[loser])
+
+    def pick(order: Sequence[int]) -> list[Example]:
+        seen: set[int] = set()
+        chosen: list[Example] = []
+        for index in order:
+            if int(pairs.channel[index]) not in seen and len(chosen) < EXAMPLES:
+                seen.add(int(pairs.channel[index]))
+                sides = [_side(dataset, images, int(item[index])) for item in (winner, loser)]
+                chosen.append(Example(sides[0], sides[1], float(towards[index])))
+        return chosen
+
+    order = np.argsort(towards, kind="stable")
+    right = pick([int(i) for i in order[::-1] if towards[i] > 0])
+    return right, pick([int(i) for i in order if towards[i] < 0])
+
+
+def _side(dataset: Dataset, images: ImageStore, item: int) -> Side:
+    title, label = dataset.items.title[item], float(dataset.items.views_per_hour[item])
+    try:
+        data = images.read(dataset.items.picture[item])
+    except PictureError as error:
+        return Side(title, None, label, error.reason)
+    kind = (
+        "png"
+        if data[:4] == b"\x89PNG"
+        else "webp"
+        if data[8:12] == b"WEBP"
+        else "gif"
+        if data[:3] == b"GIF"
+        else "jpeg"
+    )
+    return Side(title, _uri(data, kind), label)
+
+
+def _uri(data: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

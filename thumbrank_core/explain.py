@@ -1,0 +1,42 @@
+"""From any failure to one sentence, where one can be said: our own errors, and what a full disk or a lost database look like."""
+
+import errno
+import sqlite3
+
+import psycopg
+
+from thumbrank_core.errors import ThumbrankError
+
+CONTINUE = "what was written is kept, and the same command continues."
+
+
+def explain(error: BaseException) -> str | None:
+    """The sentence for a person, or None for a defect, which keeps its traceback.
+
+    Wrappers (Dagster's, SQLAlchemy's) are looked through by their causes.
+    """
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        sentence = _sentence(current)
+        if sentence is not None:
+            return sentence
+        current = current.__cause__ or current.__context__
+    return None
+
+
+def _sentence(error: BaseException) -> str | None:
+    if isinstance(error, ThumbrankError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        place = f" that holds {error.filename}" if error.filename else ""
+        return f"The disk{place} is full: free space there, or set THUMBRANK_HOME to another disk; {CONTINUE}"
+    if isinstance(error, psycopg.errors.DiskFull):
+        return f"The disk of the database is full: free space there; {CONTINUE}"
+    if isinstance(error, sqlite3.OperationalError) and "full" in str(error):
+        return f"The disk of the MLflow database is full: free space there, or set THUMBRANK_HOME; {CONTINUE}"
+    if isinstance(error, psycopg.OperationalError):
+        first = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
+        return f"The database stopped answering ({first}): see postgres.log below THUMBRANK_HOME, or check DATABASE_URL; {CONTINUE}"
+    return None

@@ -1,0 +1,33 @@
+"""Which channels train, validate and test: one pure function, frozen, so that no channel ever straddles."""
+
+import hashlib
+from typing import Literal
+
+import psycopg
+
+Split = Literal["train", "validation", "test"]
+SALT = b"thumbrank-split-1:"
+"""Changing it redraws every split and makes all earlier figures incomparable."""
+
+
+def split_of(channel_id: str) -> Split:
+    """70 / 10 / 20 % train / validation / test by a hash of the channel id, so that any machine at any time agrees."""
+    digest = hashlib.sha256(SALT + channel_id.encode("utf-8")).digest()
+    point = int.from_bytes(digest[:8], "big") / 2**64
+    if point < 0.7:
+        return "train"
+    return "validation" if point < 0.8 else "test"
+
+
+def assign_splits(connection: psycopg.Connection) -> int:
+    """Write the split of every channel that has none yet; returns how many."""
+    new = [
+        row[0] for row in connection.execute("select channel_id from thumbrank.channels where split is null").fetchall()
+    ]
+    if new:
+        connection.execute(
+            "update thumbrank.channels c set split = s.split "
+            "from unnest(%s::text[], %s::text[]) as s(channel_id, split) where c.channel_id = s.channel_id",
+            (new, [split_of(channel_id) for channel_id in new]),
+        )
+    return len(new)

@@ -1,0 +1,162 @@
+"""What is shipped: `model.safetensors` and the `bundle.json` beside it that rebuilds the model and says where it came from.
+
+No pickle. The JSON carries the sha256 of the weights, and nothing is scored before it matches.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from thumbrank_core.errors import ThumbrankError
+from thumbrank_core.model.network import Batch, ThumbnailRankingModel
+
+WEIGHTS, CARD = "model.safetensors", "bundle.json"
+SCORE_BATCH = 8192
+
+
+class BundleError(ThumbrankError):
+    """A bundle that cannot be used."""
+
+
+class NetworkShape(BaseModel):
+    """The arguments that rebuild the network."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    clip_dim: int
+    text_dim: int
+    hidden_dim: int
+    dropout: float
+
+
+class EpochRecord(BaseModel):
+    """One line of the training history. Losses are means over the epoch; accuracy is micro, on validation channels."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epoch: int
+    pair_loss: float
+    engagement_loss: float
+    validation_accuracy: float
+    validation_auc: float
+
+
+class BundleCard(BaseModel):
+    """Everything but the weights."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: int = 1
+    fingerprint: str
+    weights_sha256: str
+    network: NetworkShape
+    image_encoder: str
+    title_encoder: str
+    encoder_set: str
+    label: str
+    recipe: dict[str, object]
+    niches: dict[str, str]
+    """Niche -> data version of the rows it learnt from."""
+    n_items: int
+    n_pairs: dict[str, int]
+    n_channels: dict[str, int]
+    best_epoch: int
+    history: list[EpochRecord]
+    trained_at: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A loaded bundle."""
+
+    folder: Path
+    card: BundleCard
+    model: ThumbnailRankingModel
+
+    def score(self, image: npt.NDArray[np.float32], title: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """Ranking scores (n,) of image vectors (n, clip_dim) and title vectors (n, text_dim).
+
+        Scores compare videos of one channel; across channels they mean nothing.
+
+        Raises:
+            BundleError: the widths are not those of the encoders the model was trained on.
+        """
+        if image.shape[1] != self.card.network.clip_dim or title.shape[1] != self.card.network.text_dim:
+            raise BundleError(
+                f"The model takes vectors of {self.card.network.clip_dim} + {self.card.network.text_dim} dimensions "
+                f"({self.card.encoder_set} encoders), not {image.shape[1]} + {title.shape[1]}: encode with the set it names."
+            )
+        parts: list[npt.NDArray[np.float64]] = []
+        with torch.inference_mode():
+            for start in range(0, len(image), SCORE_BATCH):
+                batch = Batch(
+                    torch.from_numpy(image[start : start + SCORE_BATCH]),
+                    torch.from_numpy(title[start : start + SCORE_BATCH]),
+                )
+                parts.append(self.model(batch).score.double().numpy())
+        return np.concatenate(parts) if parts else np.empty(0)
+
+
+def weights_sha256(path: Path) -> str:
+    """The digest of a weights file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def save_weights(folder: Path, model: ThumbnailRankingModel) -> str:
+    """Write the weights and return their digest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    save_file(tensors, folder / WEIGHTS)
+    return weights_sha256(folder / WEIGHTS)
+
+
+def save_card(folder: Path, card: BundleCard) -> None:
+    """Write the JSON last and atomically: a folder with a card is a whole bundle."""
+    temporary = folder / (CARD + ".part")
+    temporary.write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    temporary.replace(folder / CARD)
+
+
+def load_card(folder: Path) -> BundleCard:
+    """Read the JSON of a bundle.
+
+    Raises:
+        BundleError: there is none, or it is malformed.
+    """
+    path = folder / CARD
+    try:
+        return BundleCard.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BundleError(f"{folder} holds no {CARD}: name the folder that a training run wrote.") from None
+    except (ValidationError, json.JSONDecodeError, UnicodeDecodeError):
+        raise BundleError(
+            f"{path} is not a bundle of this version: train again, or use the version that wrote it."
+        ) from None
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """Load a bundle after its digest matched.
+
+    Raises:
+        BundleError: missing, malformed, or the weights are not those the card names.
+    """
+    card = load_card(folder)
+    weights = folder / WEIGHTS
+    if not weights.is_file() or weights_sha256(weights) != card.weights_sha256:
+        raise BundleError(f"{weights} is not the file that {CARD} names (sha256 differs): restore it or train again.")
+    model = ThumbnailRankingModel(**card.network.model_dump())
+    try:
+        model.load_state_dict(load_file(weights))
+    except (SafetensorError, RuntimeError) as error:
+        raise BundleError(f"{weights} does not fit the network in {CARD} ({str(error)[:80]}): train again.") from None
+    return Bundle(folder, card, model.eval())

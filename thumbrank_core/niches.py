@@ -1,0 +1,73 @@
+"""The frozen niche keys and what a data team says of each in `config/niches.yaml`.
+
+The keys are frozen because Dagster's partitions, the list partitions in Postgres and every stored row use them: renaming
+one orphans its history. Display names and queries are data, and live in the file.
+"""
+
+from functools import cache
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from thumbrank_core.errors import ThumbrankError
+from thumbrank_core.paths import config_file
+
+NICHES: tuple[str, ...] = ("tech", "gaming", "education", "entertainment", "beauty", "news")
+
+
+class UnknownNicheError(ThumbrankError):
+    """A niche key that does not exist."""
+
+
+class NicheConfig(BaseModel):
+    """One niche as the data team edits it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: str
+    enabled: bool = True
+    queries: tuple[str, ...] = Field(min_length=1, description="What search.list is asked.")
+    channels: tuple[str, ...] = Field(default=(), description="Channel ids collected in any case.")
+
+
+def require_niche(name: str) -> str:
+    """Return `name` if it is a niche key.
+
+    Raises:
+        UnknownNicheError: it is not; the sentence lists those that are.
+    """
+    if name not in NICHES:
+        raise UnknownNicheError(f"'{name}' is not a niche: use one of {', '.join(NICHES)}.")
+    return name
+
+
+def load_niches(path: Path | None = None) -> dict[str, NicheConfig]:
+    """Read `config/niches.yaml`: every frozen key exactly once, nothing else.
+
+    Raises:
+        ThumbrankError: the file is malformed, or a key is missing or unknown.
+    """
+    source = path or config_file("niches.yaml")
+    return dict(_load(source, source.stat().st_mtime_ns))
+
+
+@cache
+def _load(source: Path, _modified: int) -> dict[str, NicheConfig]:
+    try:
+        raw = yaml.safe_load(source.read_text(encoding="utf-8")) or {}
+        entries = {key: NicheConfig.model_validate(value) for key, value in raw.get("niches", {}).items()}
+    except (yaml.YAMLError, ValidationError, AttributeError) as error:
+        raise ThumbrankError(f"{source.name} cannot be read: {' '.join(str(error).split())[:300]}") from None
+    missing, unknown = set(NICHES) - set(entries), set(entries) - set(NICHES)
+    if missing or unknown:
+        raise ThumbrankError(
+            f"{source.name} must name the niches {', '.join(NICHES)} and no other: "
+            f"missing {sorted(missing) or 'none'}, unknown {sorted(unknown) or 'none'}."
+        )
+    return {key: entries[key] for key in NICHES}
+
+
+def enabled_niches() -> tuple[str, ...]:
+    """The niches a training run uses unless told otherwise, in the frozen order."""
+    return tuple(key for key, config in load_niches().items() if config.enabled)

@@ -1,0 +1,110 @@
+"""One `Settings`, read once at the edge (command line, Dagster code location) and passed down.
+
+What belongs here: every environment variable the project reads, with its default; `.env.example` lists the same names and
+a test holds the two together. What does not: anything a data team edits (that is `config/`).
+"""
+
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from thumbrank_core.errors import ThumbrankError
+
+
+class SettingsError(ThumbrankError):
+    """A setting is missing or malformed."""
+
+
+class Settings(BaseSettings):
+    """What the environment (or `.env` in the working folder) says. Secrets are `SecretStr`: printing shows asterisks."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", populate_by_name=True, env_ignore_empty=True)
+
+    home: Path = Field(
+        default=Path(".thumbrank"),
+        alias="THUMBRANK_HOME",
+        description="All state: Postgres, pictures, MLflow, reports, models.",
+    )
+    database_url: SecretStr | None = Field(
+        default=None,
+        alias="DATABASE_URL",
+        description="Any Postgres >= 15. Unset: an embedded one below THUMBRANK_HOME.",
+    )
+    supabase_url: str | None = Field(
+        default=None, alias="SUPABASE_URL", description="The guide's variable; names the project, never used for SQL."
+    )
+    supabase_key: SecretStr | None = Field(
+        default=None, alias="SUPABASE_KEY", description="The guide's variable; a Data API key, never used for SQL."
+    )
+    youtube_api_key: SecretStr | None = Field(
+        default=None, alias="YOUTUBE_API_KEY", description="One key of one Google Cloud project."
+    )
+    youtube_api_endpoint: str | None = Field(
+        default=None, alias="YOUTUBE_API_ENDPOINT", description="Another endpoint than Google's: the simulator's."
+    )
+    encoders: str = Field(
+        default="production", alias="THUMBRANK_ENCODERS", description="An encoder set of config/encoders.yaml."
+    )
+    offline: bool = Field(
+        default=False, alias="HF_HUB_OFFLINE", description="1: models come from local folders and caches only."
+    )
+    mlflow_tracking_uri: str | None = Field(
+        default=None, alias="MLFLOW_TRACKING_URI", description="Unset: SQLite below THUMBRANK_HOME."
+    )
+    dagster_pg_url: SecretStr | None = Field(
+        default=None,
+        alias="DAGSTER_PG_URL",
+        description="Dagster's own database. Unset: one beside ours on the embedded Postgres, or SQLite.",
+    )
+
+    @classmethod
+    def read(cls) -> Self:
+        """Read the environment; a malformed value is one sentence that names its variable."""
+        try:
+            settings = cls()
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = first["loc"][0] if first["loc"] else "a setting"
+            raise SettingsError(
+                f"{name} is not usable ({first['msg']}): mend it in the environment or in .env."
+            ) from None
+        return settings.model_copy(update={"home": settings.home.expanduser().resolve()})
+
+    def external_database_url(self) -> str | None:
+        """The URL of a Postgres that is not ours to start, or None for the embedded one.
+
+        Raises:
+            SettingsError: only the guide's SUPABASE_URL / SUPABASE_KEY are set; they cannot open an SQL connection.
+        """
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        if self.supabase_url is not None or self.supabase_key is not None:
+            project = (urlsplit(self.supabase_url or "").hostname or "your-project.supabase.co").split(".")[0]
+            raise SettingsError(
+                "SUPABASE_URL and SUPABASE_KEY do not open an SQL connection: copy the session pooler's connection string from "
+                f"Supabase (project {project}, button Connect) and set it as DATABASE_URL."
+            )
+        return None
+
+    @property
+    def images(self) -> Path:
+        """The content-addressed picture store."""
+        return self.home / "images"
+
+    @property
+    def reports(self) -> Path:
+        """The HTML reports, one folder a model version."""
+        return self.home / "reports"
+
+    @property
+    def models(self) -> Path:
+        """The exported bundles (safetensors + JSON)."""
+        return self.home / "models"
+
+    @property
+    def tracking_uri(self) -> str:
+        """Where MLflow keeps runs and the registry."""
+        return self.mlflow_tracking_uri or f"sqlite:///{self.home / 'mlflow' / 'mlflow.db'}"

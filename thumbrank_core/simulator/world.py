@@ -1,0 +1,247 @@
+"""The world behind the simulated YouTube: channels, their videos, and why some are watched more than others.
+
+Views = the channel's size x growth with age x exp(effect x quality) x noise. Everything follows from `WorldSettings`;
+each concern (qualities, titles, noise, ...) draws from its own stream, so that changing `effect` changes views only and
+changing `title_mentions` changes titles only. No HTTP and no drawing here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thumbrank_core.niches import NICHES
+from thumbrank_core.simulator import ids
+from thumbrank_core.simulator.channels import Channel, sample_channels
+from thumbrank_core.simulator.qualities import picture_effect, sample_qualities, title_effect
+from thumbrank_core.simulator.seeds import DEFAULT_SEED
+from thumbrank_core.simulator.titles import write_titles
+
+VideoState = Literal["public", "deleted", "private", "live", "upcoming"]
+
+NOISE = 0.76
+"""Standard deviation of log views that nothing explains; with it the default world's ceiling is 0.70."""
+
+YOUNGEST = timedelta(days=7)
+SPAN = timedelta(days=80)
+"""Videos are YOUNGEST to YOUNGEST + SPAN old at `as_of`: inside the 90 days in which a channel has to be active."""
+
+GROWTH_DAYS = 30.0
+GROWTH_POWER = 0.6
+
+_STATES: tuple[tuple[VideoState, float], ...] = (
+    ("deleted", 0.010),
+    ("private", 0.008),
+    ("live", 0.002),
+    ("upcoming", 0.002),
+)
+
+
+@dataclass(frozen=True)
+class WorldSettings:
+    """All that a world depends on."""
+
+    seed: int = DEFAULT_SEED
+    channels_per_niche: int = 80
+    videos_per_channel: int = 20
+    effect: float = 1.0
+    """How strongly quality moves log views; 0 makes views independent of pictures and titles."""
+    title_mentions: float = 0.12
+    """The probability that a title names a given picture quality."""
+    as_of: datetime = datetime(2026, 8, 1, tzinfo=UTC)
+    """The world's clock. It stands still."""
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """One upload, with what YouTube shows and with what only the world knows (`qualities`, `state`)."""
+
+    id: str
+    channel: Channel
+    number: int
+    """Its place in the channel; 0 is the newest."""
+    title: str
+    topic: int
+    published_at: datetime
+    added_at: datetime
+    """When it was uploaded: the order of the uploads playlist, days before `published_at` for a scheduled video."""
+    state: VideoState
+    duration_seconds: int
+    """0 while live or upcoming."""
+    views: int
+    likes: int | None
+    comments: int | None
+    """None where the owner hides likes or has disabled comments."""
+    qualities: tuple[float, ...]
+    """The picture's qualities, ordered as `qualities.PICTURE_QUALITIES`."""
+    large_pictures: bool
+    """Whether standard and maxres exist beside default, medium and high."""
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether videos.list answers for it: deleted and private videos are silently left out."""
+        return self.state not in ("deleted", "private")
+
+
+@dataclass(frozen=True)
+class World:
+    """Channels and videos as they stand at `settings.as_of`."""
+
+    settings: WorldSettings
+    channels: tuple[Channel, ...]
+    videos: tuple[Video, ...]
+    """Grouped by channel, newest first within each."""
+    effects: NDArray[np.float64] = field(repr=False)
+    """(len(videos),) effect of picture and title on log views."""
+    _rows: dict[str, int] = field(repr=False)
+    _channels: dict[str, Channel] = field(repr=False)
+    _uploads: dict[str, tuple[Video, ...]] = field(repr=False)
+
+    def video(self, video_id: str) -> Video:
+        """The video, deleted and private ones included; KeyError where there never was one."""
+        return self.videos[self._rows[video_id]]
+
+    def find_video(self, video_id: str) -> Video | None:
+        """The video, or None where there never was one."""
+        row = self._rows.get(video_id)
+        return None if row is None else self.videos[row]
+
+    def find_channel(self, channel_id: str) -> Channel | None:
+        """The channel, or None."""
+        return self._channels.get(channel_id)
+
+    def uploads(self, channel_id: str) -> tuple[Video, ...]:
+        """A channel's videos in the order of its uploads playlist: last uploaded first."""
+        return self._uploads.get(channel_id, ())
+
+    def true_effect(self, video_ids: Sequence[str]) -> NDArray[np.float64]:
+        """The effect of picture and title on log views, (len(video_ids),): the best score that anyone could give."""
+        return self.effects[[self._rows[video_id] for video_id in video_ids]]
+
+
+def growth(age_hours: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The share of its final views that a video has after some hours: fast at first, saturating, below 1."""
+    return -np.expm1(-np.power(age_hours / (24 * GROWTH_DAYS), GROWTH_POWER))
+
+
+def stream(seed: int, niche: str, concern: str) -> np.random.Generator:
+    """The generator for one concern of one niche."""
+    return np.random.default_rng(list(ids.digest(16, "stream", seed, niche, concern)))
+
+
+def build_world(settings: WorldSettings) -> World:
+    """The world that the settings describe; ValueError if it would be empty or its clock has no time zone."""
+    if settings.channels_per_niche < 1 or settings.videos_per_channel < 1:
+        raise ValueError("A world needs at least one channel per niche and one video per channel.")
+    if settings.as_of.tzinfo is None:
+        raise ValueError("as_of needs a time zone, for example 2026-08-01T00:00:00Z.")
+    channels: list[Channel] = []
+    videos: list[Video] = []
+    effects: list[NDArray[np.float64]] = []
+    for niche in NICHES:
+        of_niche = sample_channels(
+            stream(settings.seed, niche, "channels"),
+            niche,
+            seed=settings.seed,
+            count=settings.channels_per_niche,
+            as_of=settings.as_of,
+        )
+        its_videos, its_effects = _niche_videos(settings, niche, of_niche)
+        channels.extend(of_niche)
+        videos.extend(its_videos)
+        effects.append(its_effects)
+    grouped: dict[str, list[Video]] = {}
+    for video in videos:
+        grouped.setdefault(video.channel.id, []).append(video)
+    return World(
+        settings=settings,
+        channels=tuple(channels),
+        videos=tuple(videos),
+        effects=np.concatenate(effects),
+        _rows={video.id: row for row, video in enumerate(videos)},
+        _channels={channel.id: channel for channel in channels},
+        _uploads={
+            channel: tuple(sorted(of_channel, key=lambda video: video.added_at, reverse=True))
+            for channel, of_channel in grouped.items()
+        },
+    )
+
+
+def _niche_videos(
+    settings: WorldSettings, niche: str, channels: Sequence[Channel]
+) -> tuple[list[Video], NDArray[np.float64]]:
+    """The videos of one niche's channels and their effects."""
+    shape = (len(channels), settings.videos_per_channel)
+    qualities = sample_qualities(stream(settings.seed, niche, "qualities"), *shape)
+    effects = settings.effect * (picture_effect(qualities.picture) + title_effect(qualities.title))
+    ages = _age_seconds(stream(settings.seed, niche, "ages"), *shape)
+    noise = NOISE * stream(settings.seed, niche, "noise").standard_normal(shape)
+    sizes = np.log([channel.views_per_video for channel in channels])[:, None]
+    views = np.exp(sizes + np.log(growth(ages / 3600)) + effects + noise).astype(np.int64)
+    # Per video: state, large pictures, likes, hidden likes, comments, hidden comments, kind of length, length, upload.
+    chance = stream(settings.seed, niche, "details").random((*shape, 9))
+    states = np.searchsorted(np.cumsum([share for _, share in _STATES]), chance[..., 0], side="right")
+    durations = _durations(chance[..., 6], chance[..., 7])
+    likes = (views * (0.01 + 0.06 * chance[..., 2])).astype(np.int64)
+    comments = (views * (0.0005 + 0.006 * chance[..., 4])).astype(np.int64)
+    ahead = _seconds_before_publication(chance[..., 8])
+
+    videos: list[Video] = []
+    kept: list[NDArray[np.float64]] = []
+    for row, channel in enumerate(channels):
+        titles = write_titles(
+            stream(settings.seed, niche, f"titles {row}"),
+            niche,
+            qualities.title[row],
+            qualities.picture[row],
+            settings.title_mentions,
+        )
+        if channel.has_no_uploads:
+            continue
+        kept.append(effects[row])
+        for number, title in enumerate(titles):
+            at = (row, number)
+            state: VideoState = (*(name for name, _ in _STATES), "public")[states[at]]
+            published_at = settings.as_of - timedelta(seconds=int(ages[at]))
+            videos.append(
+                Video(
+                    id=ids.video_id(settings.seed, niche, row, number),
+                    channel=channel,
+                    number=number,
+                    title=title.text,
+                    topic=title.topic,
+                    published_at=published_at,
+                    added_at=published_at - timedelta(seconds=int(ahead[at])),
+                    state=state,
+                    duration_seconds=0 if state in ("live", "upcoming") else int(durations[at]),
+                    views=int(views[at]),
+                    likes=int(likes[at]) if chance[at][3] >= 0.04 else None,
+                    comments=int(comments[at]) if chance[at][5] >= 0.03 else None,
+                    qualities=tuple(qualities.picture[at].tolist()),
+                    large_pictures=bool(chance[at][1] < 0.05),
+                )
+            )
+    return videos, np.concatenate(kept) if kept else np.empty(0)
+
+
+def _age_seconds(rng: np.random.Generator, channels: int, videos: int) -> NDArray[np.float64]:
+    """(C, V) ages at `as_of` in whole seconds, ascending: irregular gaps that fill SPAN."""
+    gaps = rng.standard_exponential((channels, videos + 1))
+    places = np.cumsum(gaps, axis=1)[:, :-1] / gaps.sum(axis=1, keepdims=True)
+    return np.floor(YOUNGEST.total_seconds() + SPAN.total_seconds() * places)
+
+
+def _durations(kind: NDArray[np.float64], place: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Seconds: one in 25 is a Short, the rest two minutes to two hours and mostly around ten minutes."""
+    short = 15 + 44 * place
+    long = 120 * np.power(60.0, place**1.6)
+    return np.floor(np.where(kind < 0.04, short, long))
+
+
+def _seconds_before_publication(place: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How long before publication a video was uploaded: minutes, and up to ten days for the 3 % that were scheduled."""
+    scheduled = place < 0.03
+    return np.floor(np.where(scheduled, place / 0.03 * 10 * 86400, 60 + 1800 * place))

@@ -1,0 +1,323 @@
+"""What was seen, written down: channels, videos, counts, pictures and misses. The one door into the observed tables, for
+the API's rows and for a team's own alike.
+
+Observed tables are upserted or appended, never replaced: seeing the same thing twice leaves the same tables.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+import psycopg
+
+from thumbrank_core.store.copy import Column, upsert
+from thumbrank_core.store.images import Picture
+
+Source = Literal["youtube_api", "simulator", "import"]
+MissKind = Literal["channel", "video", "picture", "embedding", "import_row"]
+
+
+@dataclass(frozen=True)
+class ChannelSeen:
+    """A channel at one moment. Counts are None where hidden or unknown."""
+
+    channel_id: str
+    title: str | None
+    source: Source
+    fetched_at: datetime
+    subscriber_count: int | None = None
+    video_count: int | None = None
+    view_count: int | None = None
+    uploads_playlist: str | None = None
+    country: str | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class VideoSeen:
+    """A video and its counts at one moment. A missing view count writes no snapshot."""
+
+    video_id: str
+    channel_id: str
+    title: str
+    published_at: datetime
+    source: Source
+    seen_at: datetime
+    duration_seconds: int | None = None
+    live_broadcast: str = "none"
+    category_id: str | None = None
+    language: str | None = None
+    tags: tuple[str, ...] = ()
+    made_for_kids: bool | None = None
+    thumbnail_url: str | None = None
+    view_count: int | None = None
+    like_count: int | None = None
+    comment_count: int | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class PictureSeen:
+    """A picture that was up on a video at one moment."""
+
+    video_id: str
+    picture: Picture
+    url: str | None
+    seen_at: datetime
+
+
+@dataclass(frozen=True)
+class Miss:
+    """Something that could not be had. `reason` is a short name to count by; `detail` is a sentence."""
+
+    kind: MissKind
+    item_id: str
+    reason: str
+    detail: str
+    missed_at: datetime
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """A channel that a query found."""
+
+    channel_id: str
+    query: str
+    rank: int
+    discovered_at: datetime
+
+
+@dataclass
+class Written:
+    """How many rows a call left behind."""
+
+    inserted: int = 0
+    updated: int = 0
+    by_niche: dict[str, int] = field(default_factory=dict[str, int])
+
+
+_CHANNEL_COLUMNS = [
+    Column("channel_id", "text"),
+    Column("niche", "text"),
+    Column("title", "text"),
+    Column("subscriber_count", "int8"),
+    Column("video_count", "int8"),
+    Column("view_count", "int8"),
+    Column("uploads_playlist", "text"),
+    Column("country", "text"),
+    Column("source", "text"),
+    Column("fetched_at", "timestamptz"),
+    Column("expires_at", "timestamptz"),
+]
+_VIDEO_COLUMNS = [
+    Column("video_id", "text"),
+    Column("channel_key", "int4"),
+    Column("title", "text"),
+    Column("published_at", "timestamptz"),
+    Column("duration_seconds", "int4"),
+    Column("live_broadcast", "text"),
+    Column("category_id", "text"),
+    Column("language", "text"),
+    Column("tags", "text[]"),
+    Column("made_for_kids", "bool"),
+    Column("thumbnail_url", "text"),
+    Column("source", "text"),
+    Column("fetched_at", "timestamptz"),
+    Column("expires_at", "timestamptz"),
+]
+_SNAPSHOT_COLUMNS = [
+    Column("video_key", "int4"),
+    Column("observed_at", "timestamptz"),
+    Column("view_count", "int8"),
+    Column("like_count", "int8"),
+    Column("comment_count", "int8"),
+]
+_PICTURE_COLUMNS = [
+    Column("video_key", "int4"),
+    Column("sha256", "bytea"),
+    Column("url", "text"),
+    Column("width", "int4"),
+    Column("height", "int4"),
+    Column("bytes", "int4"),
+    Column("phash", "int8"),
+    Column("first_seen_at", "timestamptz"),
+    Column("last_seen_at", "timestamptz"),
+]
+
+
+def names(columns: Sequence[Column], *without: str) -> list[str]:
+    """The column names that an upsert refreshes."""
+    return [column.name for column in columns if column.name not in without]
+
+
+def record_channels(connection: psycopg.Connection, niche: str, channels: Sequence[ChannelSeen]) -> Written:
+    """Write channels; one that another niche confirmed first keeps its niche. `by_niche` says whose they are."""
+    rows = [
+        (
+            c.channel_id,
+            niche,
+            c.title,
+            c.subscriber_count,
+            c.video_count,
+            c.view_count,
+            c.uploads_playlist,
+            c.country,
+            c.source,
+            c.fetched_at,
+            c.expires_at,
+        )
+        for c in channels
+    ]
+    counts = upsert(
+        connection,
+        "thumbrank.channels",
+        _CHANNEL_COLUMNS,
+        rows,
+        key=["channel_id"],
+        update=names(_CHANNEL_COLUMNS, "channel_id", "niche"),
+    )
+    owners = connection.execute(
+        "select niche, count(*)::int from thumbrank.channels where channel_id = any(%s) group by niche",
+        ([c.channel_id for c in channels],),
+    ).fetchall()
+    return Written(counts.inserted, counts.updated, dict(owners))
+
+
+def record_videos(connection: psycopg.Connection, videos: Sequence[VideoSeen]) -> Written:
+    """Write videos of known channels, and a snapshot of the counts of each that shows its views."""
+    channel_keys = keys_of(connection, "channel", {v.channel_id for v in videos})
+    rows = [
+        (
+            v.video_id,
+            channel_keys[v.channel_id],
+            v.title,
+            v.published_at,
+            v.duration_seconds,
+            v.live_broadcast,
+            v.category_id,
+            v.language,
+            list(v.tags),
+            v.made_for_kids,
+            v.thumbnail_url,
+            v.source,
+            v.seen_at,
+            v.expires_at,
+        )
+        for v in videos
+    ]
+    counts = upsert(
+        connection,
+        "thumbrank.thumbnails",
+        _VIDEO_COLUMNS,
+        rows,
+        key=["video_id"],
+        update=names(_VIDEO_COLUMNS, "video_id", "channel_key"),
+    )
+    video_keys = keys_of(connection, "video", {v.video_id for v in videos})
+    snapshots = [
+        (video_keys[v.video_id], v.seen_at, v.view_count, v.like_count, v.comment_count)
+        for v in videos
+        if v.view_count is not None
+    ]
+    upsert(
+        connection,
+        "thumbrank.view_snapshots",
+        _SNAPSHOT_COLUMNS,
+        snapshots,
+        key=["video_key", "observed_at"],
+        update=[],
+    )
+    return Written(counts.inserted, counts.updated)
+
+
+def record_pictures(connection: psycopg.Connection, pictures: Sequence[PictureSeen]) -> Written:
+    """Write which picture was seen on which video; a new picture is a new version, the same one is seen once more."""
+    video_keys = keys_of(connection, "video", {p.video_id for p in pictures})
+    rows = [
+        (
+            video_keys[p.video_id],
+            p.picture.sha256,
+            p.url,
+            p.picture.width,
+            p.picture.height,
+            p.picture.bytes,
+            p.picture.phash,
+            p.seen_at,
+            p.seen_at,
+        )
+        for p in pictures
+    ]
+    counts = upsert(
+        connection,
+        "thumbrank.picture_versions",
+        _PICTURE_COLUMNS,
+        rows,
+        key=["video_key", "sha256"],
+        update=["url", "last_seen_at"],
+    )
+    return Written(counts.inserted, counts.updated)
+
+
+def record_misses(connection: psycopg.Connection, niche: str, misses: Iterable[Miss]) -> Written:
+    """Write what could not be had; the latest reason of an item stands."""
+    columns = [
+        Column("kind", "text"),
+        Column("item_id", "text"),
+        Column("niche", "text"),
+        Column("reason", "text"),
+        Column("detail", "text"),
+        Column("missed_at", "timestamptz"),
+    ]
+    rows = [(m.kind, m.item_id, niche, m.reason, m.detail, m.missed_at) for m in misses]
+    counts = upsert(
+        connection,
+        "thumbrank.misses",
+        columns,
+        rows,
+        key=["kind", "niche", "item_id"],
+        update=["reason", "detail", "missed_at"],
+    )
+    return Written(counts.inserted, counts.updated)
+
+
+def clear_misses(connection: psycopg.Connection, kind: MissKind, item_ids: Sequence[str]) -> int:
+    """Forget the misses of items that have been had since."""
+    return connection.execute(
+        "delete from thumbrank.misses where kind = %s and item_id = any(%s)", (kind, list(item_ids))
+    ).rowcount
+
+
+def record_discoveries(connection: psycopg.Connection, niche: str, discoveries: Sequence[Discovery]) -> Written:
+    """Write which query found which channel, first sighting wins."""
+    columns = [
+        Column("channel_id", "text"),
+        Column("niche", "text"),
+        Column("query", "text"),
+        Column("rank", "int4"),
+        Column("discovered_at", "timestamptz"),
+    ]
+    rows = [(d.channel_id, niche, d.query, d.rank, d.discovered_at) for d in discoveries]
+    counts = upsert(connection, "thumbrank.discoveries", columns, rows, key=["channel_id", "niche", "query"], update=[])
+    return Written(counts.inserted, counts.updated)
+
+
+def miss_counts(connection: psycopg.Connection, niche: str, kind: MissKind) -> dict[str, int]:
+    """Misses of one kind by reason, most frequent first."""
+    return dict(
+        connection.execute(
+            "select reason, count(*)::int from thumbrank.misses where niche = %s and kind = %s "
+            "group by reason order by count(*) desc, reason",
+            (niche, kind),
+        ).fetchall()
+    )
+
+
+def keys_of(connection: psycopg.Connection, thing: Literal["channel", "video"], ids: set[str]) -> dict[str, int]:
+    """The integer keys behind public ids; ids that are not stored are left out."""
+    statement = (
+        "select channel_id, channel_key from thumbrank.channels where channel_id = any(%s)"
+        if thing == "channel"
+        else "select video_id, video_key from thumbrank.thumbnails where video_id = any(%s)"
+    )
+    return dict(connection.execute(statement, (sorted(ids),)).fetchall())
