@@ -18,6 +18,7 @@ from thumbrank_core.store.database import Database
 from thumbrank_core.store.embedded import EmbeddedPostgres
 from thumbrank_core.store.migrate import migrate
 
+TABLE = "thumbrank.embeddings"
 COLUMNS = [Column("encoder_key", "int2"), Column("sha256", "bytea"), Column("vector", "bytea")]
 
 
@@ -44,9 +45,7 @@ def main() -> None:
                 def by_copy() -> None:
                     clear()
                     with database.connection() as connection:
-                        upsert(
-                            connection, "thumbrank.embeddings", COLUMNS, data, key=["encoder_key", "sha256"], update=[]
-                        )
+                        upsert(connection, TABLE, COLUMNS, data, key=["encoder_key", "sha256"], update=[])  # noqa: B023
 
                 def by_executemany() -> None:
                     clear()

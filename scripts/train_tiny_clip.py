@@ -260,6 +260,8 @@ def save(model: CLIPModel, tokenizer: CLIPTokenizer, folder: Path) -> None:
     """Write the model in half precision, the tokenizer and the preprocessor's settings."""
     folder.mkdir(parents=True, exist_ok=True)
     model.half().save_pretrained(folder)
+    # safetensors writes for the owner only; a checkout is for everyone.
+    (folder / "model.safetensors").chmod(0o644)
     tokenizer.save_pretrained(folder)
     preprocessor = {
         "image_processor_type": "CLIPImageProcessor",

@@ -58,7 +58,7 @@ def test_production_encoders_are_pinned_to_a_revision():
 def test_weights_that_are_not_the_pinned_ones_are_refused(name):
     spec = getattr(load_set("tiny"), name)
     assert locate(spec).is_local
-    with pytest.raises(EncoderError, match="not those that config/encoders.yaml pins"):
+    with pytest.raises(EncoderError, match=r"not those that config/encoders\.yaml pins"):
         locate(spec.model_copy(update={"sha256": "0" * 64}))
 
 

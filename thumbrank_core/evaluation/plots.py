@@ -8,6 +8,7 @@ from thumbrank_core.model.bundle import EpochRecord
 
 BLUE, GREY, GOLD = "#2f6fde", "#9aa4b2", "#c98b00"
 METRIC = "pair_accuracy_micro"
+WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
 
 
 def _figure(width: float, height: float) -> tuple[Any, Any]:
@@ -37,7 +38,7 @@ def accuracy_bars(measured: Slice) -> bytes:
         colour = BLUE if scored.name == MODEL else GREY
         axes.barh(row, found.value - 0.5, left=0.5, color=colour, height=0.62)
         axes.plot([found.low, found.high], [row, row], color="#1c2430", linewidth=1.6)
-        axes.text(max(found.high, found.value) + 0.004, row, f"{found.value:.3f}", va="center", fontsize=9)
+        axes.text(max(found.high, found.value) + 0.004, row, f"{found.value:.3f}", va="center", fontsize=9, bbox=WHITE)
     axes.axvline(0.5, color="#1c2430", linewidth=0.8)
     if CEILING in measured.scorers:
         ceiling = measured.scorers[CEILING].metrics[METRIC].value

@@ -29,7 +29,7 @@ _VOCABULARY: dict[str, str] = {
     "entertainment": "entertainment entertaining comedy funny prank pranks challenge vlog reaction celebrity music "
     "sketch trailer film show tv viral stunts stories",
     "beauty": "beauty makeup skin hair nails cosmetics fashion style routine grwm tutorial hairstyle glow lip lashes",
-    "news": "news politics political breaking world economy economic government headlines current affairs journalism "
+    "news": "news politics political breaking report world economy economic government headlines current affairs journalism "
     "interview policy war climate international",
 }
 """Words beside the niche's topics; `config/niches.yaml` asks with words such as these."""

@@ -10,6 +10,7 @@ import time
 from types import TracebackType
 from typing import Self
 
+from thumbrank_core.errors import ThumbrankError
 from thumbrank_core.simulator.world import WorldSettings
 
 STARTUP_SECONDS = 30.0
@@ -17,7 +18,7 @@ PORT_TAKEN = 98
 """The child's exit status when it cannot have its port."""
 
 
-class SimulatorError(Exception):
+class SimulatorError(ThumbrankError):
     """The simulator could not be started; the message is one sentence for the person who started it."""
 
 
