@@ -17,8 +17,10 @@ from thumbrank_core.training.recipe import load_recipe
 from thumbrank_core.training.run import train_bundle
 
 
-def page(tmp_path, **kwargs):
+def page(tmp_path, titles=None, **kwargs):
     dataset, truth = planted(**kwargs)
+    if titles:
+        dataset.items.title[:] = titles * len(dataset.items)
     run = train_bundle(dataset, load_recipe("default", {"epochs": 2, "hidden_dim": 16}), load_set("tiny"), tmp_path)
     evaluation = evaluate(dataset, load_bundle(run.folder), truth if "simulator" in dataset.sources else None)
     verdict = decide(evaluation)
@@ -73,15 +75,7 @@ def test_a_simulated_world_is_never_shown_as_youtube(tmp_path, sources, shown):
     assert ("ceiling" in html) is shown
 
 
-def test_titles_are_shown_as_text_and_never_as_markup(tmp_path, monkeypatch):
-    original = planted
-
-    def hostile(**kwargs):
-        dataset, truth = original(**kwargs)
-        dataset.items.title[:] = ["<script>alert(1)</script>"] * len(dataset.items)
-        return dataset, truth
-
-    monkeypatch.setattr("tests.unit.test_evaluation.planted", hostile)
-    _, _, html = page(tmp_path, n_channels=40)
+def test_titles_are_shown_as_text_and_never_as_markup(tmp_path):
+    _, _, html = page(tmp_path, n_channels=40, titles=["<script>alert(1)</script>"])
     assert "<script>" not in html
     assert "&lt;script&gt;" in html

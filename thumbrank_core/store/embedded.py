@@ -313,7 +313,8 @@ class _Server:
         finally:
             self._ready.set()
         while process.poll() is None and not self._ended.wait(LOG_CHECK_S):
-            trim_log(self._log)
+            with contextlib.suppress(FileNotFoundError):  # somebody removed the home under a running server
+                trim_log(self._log)
 
     @property
     def pid(self) -> int:
