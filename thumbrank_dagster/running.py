@@ -2,6 +2,7 @@
 same instance.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -116,7 +117,7 @@ def _execute(
     except DagsterExecutionInterruptedError:
         raise KeyboardInterrupt from None
     except Exception as error:
-        sentence = _sentence(error)
+        sentence = _sentence(definitions, error)
         if sentence is None:
             raise
         raise GraphError(f"{niche or job}: {sentence}") from None
@@ -129,12 +130,26 @@ def _execute(
     return found
 
 
-def _sentence(error: Exception) -> str | None:
+def _sentence(definitions: dg.Definitions, error: Exception) -> str | None:
     current: BaseException | None = error
     while current is not None:
         if isinstance(current, dg.Failure):
             return current.description
         if isinstance(current, DagsterAssetCheckFailedError):
-            return f"{' '.join(str(current).split())} See the check's metadata in the Dagster UI (thumbrank dev)."
+            return _check_sentence(definitions, str(current))
         current = current.__cause__
     return explain(error)
+
+
+def _check_sentence(definitions: dg.Definitions, message: str) -> str:
+    """Dagster's message names asset and check; what the check asks for stands in its definition."""
+    named = re.search(r"(\w+): (\w+)\W*$", message)
+    if named is None:
+        return " ".join(message.split())
+    asset, check = named.groups()
+    key = dg.AssetCheckKey(dg.AssetKey(asset), check)
+    asked = definitions.resolve_asset_graph().get_check_spec(key).description or ""
+    return (
+        f"{asset} stopped at its check {check} ({asked.rstrip('.')}): what was counted stands in the asset's metadata, "
+        "`thumbrank dev` shows it."
+    )

@@ -11,12 +11,21 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 
 @pytest.fixture(scope="module")
-def summary():
+def summaries():
+    """The default world, twice in the same folder."""
     with new_home() as home:
-        done = run(home, "demo", timeout=900)
-        assert done.returncode == 0, done.stderr[-3000:]
-        assert left_behind(home) == []
-        yield json.loads((home / "demo" / "summary.json").read_text())
+        found = []
+        for _ in range(2):
+            done = run(home, "demo", timeout=900)
+            assert done.returncode == 0, done.stderr[-3000:]
+            assert left_behind(home) == []
+            found.append(json.loads((home / "demo" / "summary.json").read_text()))
+        yield found
+
+
+@pytest.fixture(scope="module")
+def summary(summaries):
+    return summaries[0]
 
 
 def test_the_default_world_has_its_ceiling_and_enough_channels(summary):
@@ -35,6 +44,14 @@ def test_it_earns_its_deployment_and_stays_small(summary):
     assert summary["verdict"] == "pass"
     assert summary["champion_version"] == 1
     assert summary["peak_pss_mb"] < 3072
+
+
+def test_running_again_trains_nothing_and_finds_the_same(summaries):
+    first, again = summaries
+    assert first["trained"]
+    assert not again["trained"]
+    for name in ("pair_accuracy", "ci_low", "ci_high", "pair_auc", "ceiling", "references", "n_pairs"):
+        assert again[name] == first[name]
 
 
 def test_without_an_effect_five_worlds_average_to_a_coin():
