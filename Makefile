@@ -34,7 +34,7 @@ test-real: setup ## Run what needs real recorded answers and pictures in ../shar
 	@$(BIN)/python -m pytest -m real
 
 lint: setup ## Check style, types and layers
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/pyright && $(BIN)/dagster definitions validate -w workspace.yaml
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/pyright
 
 bench: setup ## Run the benchmarks and print their figures
 	@for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done

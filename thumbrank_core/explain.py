@@ -32,7 +32,8 @@ def _sentence(error: BaseException) -> str | None:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         place = f" that holds {error.filename}" if error.filename else ""
         return f"The disk{place} is full: free space there, or set THUMBRANK_HOME to another disk; {CONTINUE}"
-    if isinstance(error, psycopg.errors.DiskFull):
+    # Dagster's driver is psycopg2, whose errors are not psycopg's; the server's own words are the same.
+    if isinstance(error, psycopg.errors.DiskFull) or "No space left on device" in str(error):
         return f"The disk of the database is full: free space there; {CONTINUE}"
     if isinstance(error, sqlite3.OperationalError) and "full" in str(error):
         return f"The disk of the MLflow database is full: free space there, or set THUMBRANK_HOME; {CONTINUE}"

@@ -1,11 +1,14 @@
 """The Dagster side: the graph's shape, what it loads, and what its runs and failures look like."""
 
+import importlib
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import dagster as dg
 import pytest
+import yaml
 
 from thumbrank_core.niches import NICHES
 from thumbrank_dagster.build import build_defs
@@ -41,6 +44,13 @@ def test_the_graph_is_the_design_s(definitions):
         assert list(graph.get(dg.AssetKey(name)).partitions_def.get_partition_keys()) == list(NICHES)
     for name in MODEL_ASSETS:
         assert graph.get(dg.AssetKey(name)).partitions_def is None
+
+
+def test_the_workspace_file_names_a_code_location_that_loads():
+    workspace = yaml.safe_load((Path(__file__).resolve().parents[2] / "workspace.yaml").read_text())
+    [entry] = workspace["load_from"]
+    module = importlib.import_module(entry["python_module"]["module_name"])
+    dg.Definitions.validate_loadable(module.defs)
 
 
 def test_niche_and_model_assets_never_share_a_job(definitions):

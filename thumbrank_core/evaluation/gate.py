@@ -56,7 +56,7 @@ def decide(evaluation: Evaluation, champion: Champion | None = None) -> Verdict:
         Condition(
             "enough channels",
             not evaluation.too_few_channels,
-            f"{evaluation.overall.n_channels} test channels; below {FEW_CHANNELS} the interval is too narrow to decide on.",
+            f"{evaluation.overall.n_channels} test channels are too few: below {FEW_CHANNELS} the interval is too narrow to decide on.",
         ),
         Condition(
             "beats a coin",
