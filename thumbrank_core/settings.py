@@ -21,7 +21,7 @@ class SettingsError(ThumbrankError):
 class Settings(BaseSettings):
     """What the environment (or `.env` in the working folder) says. Secrets are `SecretStr`: printing shows asterisks."""
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", populate_by_name=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True)
 
     home: Path = Field(
         default=Path(".thumbrank"),

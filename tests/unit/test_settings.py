@@ -20,6 +20,13 @@ def test_env_example_lists_every_variable_and_no_other():
     assert listed == {field.alias for field in Settings.model_fields.values()}
 
 
+def test_state_lives_in_the_working_folder_unless_told_otherwise(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/somewhere/else")  # not ours: only the names in .env.example are read
+    monkeypatch.setenv("ENCODERS", "tiny")
+    assert Settings.read().home == tmp_path / ".thumbrank"
+    assert Settings.read().encoders == "production"
+
+
 def test_secrets_are_not_shown(monkeypatch):
     monkeypatch.setenv("YOUTUBE_API_KEY", "AIza-secret")
     monkeypatch.setenv("DATABASE_URL", "postgresql://u:pw-secret@h/d")
