@@ -7,6 +7,7 @@ import importlib.util
 import itertools
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,8 +60,16 @@ def _watch_network() -> Path:
     return log
 
 
+def _hear_ctrl_c() -> None:
+    """A background shell hands down an ignored SIGINT, and every child would ignore the Ctrl-C that tests send it."""
+    for sign in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(sign) == signal.SIG_IGN:
+            signal.signal(sign, signal.default_int_handler)
+
+
 # At import, before any test module or library reads the environment.
 _clean_environment()
+_hear_ctrl_c()
 _NETWORK_LOG = _watch_network()
 
 

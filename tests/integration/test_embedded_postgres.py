@@ -364,8 +364,12 @@ def ordinary_account() -> tuple[int, int]:
     return nobody.pw_uid, nobody.pw_gid
 
 
-def test_an_ordinary_user_runs_it_as_itself(home: Path, outside: Path) -> None:
+def test_an_ordinary_user_runs_it_as_itself(
+    home: Path, outside: Path, postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
     uid, gid = ordinary_account()
+    # Where the project lies below /root no ordinary user reaches its wheel; the session's server has reachable programs.
+    monkeypatch.setenv("PG_BIN", str(Path(psutil.Process(postgres.pid).exe()).parent))
     home.mkdir()
     if ROOT:
         os.chown(home, uid, gid)
