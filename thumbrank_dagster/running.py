@@ -55,7 +55,14 @@ def run_graph(
     for number, niche in enumerate(choice.niches, start=1):
         say(f"[{number}/{len(choice.niches)}] {niche}")
         config = QUIET_LOGS | {"ops": {"embeddings": {"config": {"encoders": choice.encoders}}}}
-        found |= _execute(definitions, instance, "refresh_niche", choice.niche_assets, config, niche)
+        done = _execute(definitions, instance, "refresh_niche", choice.niche_assets, config, niche)
+        pairs, vectors = done["training_pairs"], done["embeddings"]
+        missed = sum(vectors["misses"].values())
+        say(
+            f"{niche}: {pairs['pairs']:,} pairs in {pairs['channels']:,} channels, {vectors['videos'] - missed:,} pictures "
+            f"embedded ({vectors['pictures_wanted'] - missed:,} distinct)"
+        )
+        found |= done
     say("training, evaluating, deploying")
     training = {
         "niches": list(choice.niches),

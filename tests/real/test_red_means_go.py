@@ -49,6 +49,7 @@ def test_338_pairs_in_35_channels_and_the_clock_alone_reaches_084(done):
     assert (everywhere["n_pairs"], everywhere["n_channels"]) == (338, 35)
     assert everywhere["newer_wins"] == pytest.approx(0.84, abs=0.01)
     assert done[3]["label"] == "views_per_hour"
+    assert "gaming: 338 pairs in 35 channels, 198 pictures embedded (197 distinct)" in done[1].stderr
 
 
 def test_a_model_is_trained_and_the_report_says_how_little_it_proves(done):

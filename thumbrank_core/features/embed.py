@@ -1,4 +1,4 @@
-"""Embedding what the pairs of a niche need, and nothing else: pictures decoded ahead in threads, titles sorted by length."""
+"""Embedding the videos of a niche that count, once: pictures decoded ahead in threads, titles sorted by length."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +26,7 @@ DECODERS = 2
 
 @dataclass(frozen=True)
 class Item:
-    """A video that a pair needs."""
+    """A video that counts, with what is encoded of it."""
 
     video_id: str
     title: str
@@ -35,8 +35,10 @@ class Item:
 
 @dataclass
 class Embedded:
-    """What one niche's embedding did. `computed` counts new vectors; the rest of `wanted` was cached or missed."""
+    """What one niche's embedding did. `wanted` counts distinct pictures and titles of the `videos`
+    that count; `computed` are new vectors, the rest was cached or missed."""
 
+    videos: int = 0
     pictures_wanted: int = 0
     pictures_computed: int = 0
     titles_wanted: int = 0
@@ -61,13 +63,13 @@ def title_encoder(spec: TitleSpec, offline: bool) -> TitleEncoder:
     return TitleEncoder(spec, offline=offline)
 
 
-def paired_items(database: Database, niche: str) -> list[Item]:
-    """The distinct videos of the niche's pairs, with their current title and picture."""
+def counted_items(database: Database, niche: str) -> list[Item]:
+    """The videos of the niche that no criterion left out, with their current title and picture."""
     with database.connection() as connection:
         rows = connection.execute(
             "select t.video_id, t.title, p.sha256 from thumbrank.thumbnails t join thumbrank.current_pictures p using (video_key) "
-            "where t.video_key in (select a_key from thumbrank.training_pairs where niche = %(n)s "
-            "union select b_key from thumbrank.training_pairs where niche = %(n)s) order by t.video_key",
+            "join thumbrank.channels c using (channel_key) where c.niche = %(n)s and t.exclusion_reason is null "
+            "order by t.video_key",
             {"n": niche},
         ).fetchall()
     return [Item(str(video), str(title), bytes(digest)) for video, title, digest in rows]
@@ -81,8 +83,8 @@ def embed_niche(
     Raises:
         EncoderError: a model cannot be loaded.
     """
-    items = paired_items(database, niche)
-    result = Embedded()
+    items = counted_items(database, niche)
+    result = Embedded(videos=len(items))
     _embed_pictures(database, images, niche, items, encoders, result, offline=offline)
     _embed_titles(database, niche, items, encoders, result, offline=offline)
     return result

@@ -1,4 +1,4 @@
-"""Embeddings: what the pairs need, computed once in its life."""
+"""Embeddings: of the videos that count, each computed once in its life."""
 
 import dagster as dg
 
@@ -37,7 +37,7 @@ class EmbeddingsConfig(dg.Config):
 def embeddings(
     context: dg.AssetExecutionContext, config: EmbeddingsConfig, state: StateResource
 ) -> dg.MaterializeResult:
-    """CLIP vectors of the pictures and MiniLM vectors of the titles that the niche's pairs need.
+    """CLIP vectors of the pictures and MiniLM vectors of the titles of the niche's videos that count.
 
     Content-addressed in Postgres (float16): a second run computes nothing, a changed picture computes one.
     """
