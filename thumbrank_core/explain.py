@@ -2,6 +2,7 @@
 
 import errno
 import sqlite3
+from collections.abc import Iterator
 
 import psycopg
 
@@ -15,15 +16,17 @@ def explain(error: BaseException) -> str | None:
 
     Wrappers (Dagster's, SQLAlchemy's) are looked through by their causes.
     """
+    return next((sentence for cause in causes(error) if (sentence := _sentence(cause)) is not None), None)
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and what led to it, outermost first; ends also where the chain is a cycle, as Dagster's can be."""
     seen: set[int] = set()
     current: BaseException | None = error
     while current is not None and id(current) not in seen:
         seen.add(id(current))
-        sentence = _sentence(current)
-        if sentence is not None:
-            return sentence
+        yield current
         current = current.__cause__ or current.__context__
-    return None
 
 
 def _sentence(error: BaseException) -> str | None:

@@ -12,7 +12,7 @@ import psutil
 from dagster._core.errors import DagsterAssetCheckFailedError, DagsterExecutionInterruptedError
 
 from thumbrank_core.errors import ThumbrankError
-from thumbrank_core.explain import explain
+from thumbrank_core.explain import causes, explain
 from thumbrank_core.progress import say
 from thumbrank_dagster.defs.operations.jobs import NICHE_ASSETS
 
@@ -138,13 +138,11 @@ def _execute(
 
 
 def _sentence(definitions: dg.Definitions, error: Exception) -> str | None:
-    current: BaseException | None = error
-    while current is not None:
-        if isinstance(current, dg.Failure):
-            return current.description
-        if isinstance(current, DagsterAssetCheckFailedError):
-            return _check_sentence(definitions, str(current))
-        current = current.__cause__
+    for cause in causes(error):
+        if isinstance(cause, dg.Failure):
+            return cause.description
+        if isinstance(cause, DagsterAssetCheckFailedError):
+            return _check_sentence(definitions, str(cause))
     return explain(error)
 
 
