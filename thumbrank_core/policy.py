@@ -1,12 +1,15 @@
 """What is collected and what counts, as `config/policy.yaml` says it: limits and criteria, never secrets or paths."""
 
 from pathlib import Path
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from thumbrank_core.errors import ThumbrankError
 from thumbrank_core.paths import config_file
+
+PolicyMode = Literal["unaudited", "audited"]
 
 
 class _Section(BaseModel):
@@ -19,11 +22,40 @@ class CollectionPolicy(_Section):
     per_channel: int = Field(ge=1, le=20_000, description="Uploads listed per channel, newest first.")
     window_days: int = Field(ge=1, description="How far back uploads and searches go, days.")
     search_pages: int = Field(
-        ge=0, description="Pages of search.list per query and kind; 50 results and 1 search unit each."
+        ge=0, le=10, description="Pages of search.list per query and kind; 50 results and 1 search unit each."
     )
-    max_channels: int = Field(ge=1, description="Channels kept per niche.")
-    retention_days: int = Field(ge=1, le=30, description="How long API data may be kept without a refresh, days.")
+    max_channels: int = Field(
+        ge=1, description="Channels collected per niche: the named ones first, then by subscribers."
+    )
+    requests: int = Field(ge=1, le=64, description="API requests in flight; what a killed run may spend again.")
     downloads: int = Field(ge=1, le=64, description="Pictures fetched at once.")
+    downloads_per_host: int = Field(ge=1, le=64, description="Pictures fetched at once from one host.")
+    largest_picture: int = Field(
+        ge=180, le=2160, description="Height in pixels above which a listed size is not fetched; encoders see 224."
+    )
+    made_for_kids: Literal["exclude", "include"] = Field(description="Channels made for kids are not listed.")
+    trainability: Literal["off", "sample", "require"] = Field(
+        description="Ask for the creator's third-party training setting: never, of a sample, of every video."
+    )
+    trainability_sample: int = Field(ge=1, description="Videos asked per collection where trainability is sample.")
+
+
+class QuotaPolicy(_Section):
+    """Units a day of the project's three buckets; an audited project's differ."""
+
+    search: int = Field(ge=0)
+    stats_batch: int = Field(ge=0)
+    default: int = Field(ge=0)
+
+
+class RetentionPolicy(_Section):
+    """How long API data stays; YouTube's Developer Policies III.E.4 and III.L."""
+
+    days: int = Field(ge=1, le=30, description="Days until a row that was not refreshed is removed.")
+    refresh_from_day: int = Field(ge=1, le=29, description="Age in days from which a collection reads a row again.")
+    audited_statistics_days: int = Field(
+        ge=30, le=1096, description="Days that counts and what is derived from them stay in mode audited."
+    )
 
 
 class CriteriaPolicy(_Section):
@@ -44,25 +76,45 @@ class PairPolicy(_Section):
 
 
 class Policy(_Section):
-    """The whole of config/policy.yaml."""
+    """The whole of config/policy.yaml, with one profile applied."""
 
+    mode: PolicyMode
     collection: CollectionPolicy
+    quota: QuotaPolicy
+    retention: RetentionPolicy
     criteria: CriteriaPolicy
     pairs: PairPolicy
 
 
-def load_policy(path: Path | None = None) -> Policy:
-    """Read and validate the policy.
+class _PolicyFile(Policy):
+    """The file itself: a policy and the named changes to it."""
+
+    profiles: dict[str, dict[str, Any]]
+
+
+def load_policy(path: Path | None = None, *, profile: str = "default") -> Policy:
+    """Read and validate the policy with the changes of `profile`.
 
     Raises:
-        ThumbrankError: the file is malformed; the sentence names the field.
+        ThumbrankError: the file is malformed, or has no such profile; the sentence names the field.
     """
     source = path or config_file("policy.yaml")
     try:
-        return Policy.model_validate(yaml.safe_load(source.read_text(encoding="utf-8")))
+        written = _PolicyFile.model_validate(yaml.safe_load(source.read_text(encoding="utf-8")))
+        if profile not in written.profiles:
+            raise ThumbrankError(f"{source.name} has no profile '{profile}': use one of {', '.join(written.profiles)}.")
+        return Policy.model_validate(_changed(written.model_dump(exclude={"profiles"}), written.profiles[profile]))
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise ThumbrankError(f"{source.name}: {field or 'the file'} is wrong ({first['msg']}).") from None
     except yaml.YAMLError as error:
         raise ThumbrankError(f"{source.name} is not YAML: {' '.join(str(error).split())[:200]}") from None
+
+
+def _changed(sections: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`sections` with those fields replaced that `changes` names, section by section."""
+    return sections | {
+        name: sections.get(name, {}) | change if isinstance(change, dict) else change
+        for name, change in changes.items()
+    }

@@ -45,6 +45,9 @@ class Settings(BaseSettings):
     youtube_api_endpoint: str | None = Field(
         default=None, alias="YOUTUBE_API_ENDPOINT", description="Another endpoint than Google's: the simulator's."
     )
+    profile: str = Field(
+        default="default", alias="THUMBRANK_PROFILE", description="A profile of config/policy.yaml: default or guide."
+    )
     encoders: str = Field(
         default="production", alias="THUMBRANK_ENCODERS", description="An encoder set of config/encoders.yaml."
     )

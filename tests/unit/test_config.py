@@ -38,7 +38,7 @@ def test_a_wrong_niches_file_is_one_sentence(tmp_path, text, says):
 
 def test_a_wrong_policy_names_its_field(tmp_path):
     path = tmp_path / "policy.yaml"
-    path.write_text("collection: {per_channel: 0}\ncriteria: {}\npairs: {window_days: 30}")
+    path.write_text("mode: unaudited\ncollection: {per_channel: 0}\ncriteria: {}\npairs: {window_days: 30}")
     with pytest.raises(ThumbrankError, match=r"collection\.per_channel is wrong"):
         load_policy(path)
 

@@ -65,8 +65,9 @@ class Database:
     def connection(self) -> Generator[Connection]:
         """One connection and one transaction: committed at the end of the block, rolled back when it raises.
 
-            Raises:
-        X
+        Raises:
+            DatabaseUnreachable: there is no server, or it went away in the middle.
+            StoreError: its disk is full, or every connection was in use for too long.
         """
         connection = self._take()
         try:

@@ -235,7 +235,7 @@ def _read_videos(
 
 
 def _expiry(now: datetime, policy: CollectionPolicy) -> datetime:
-    return now + timedelta(days=policy.retention_days)
+    return now + timedelta(days=30)
 
 
 def _count(result: Collected, reason: str, amount: int) -> None:

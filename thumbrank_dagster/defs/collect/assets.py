@@ -39,7 +39,12 @@ def raw_videos(
     niche = context.partition_key
     with one_sentence():
         collected = collect_niche(
-            state.database, youtube.client(), niche, load_niches()[niche], load_policy().collection, youtube.source
+            state.database,
+            youtube.client(),
+            niche,
+            load_niches()[niche],
+            load_policy(profile=state.settings.profile).collection,
+            youtube.source,
         )
         with state.database.connection() as connection:
             version, stored = data_version(connection, "videos", niche), stored_videos(connection, niche)
@@ -85,7 +90,9 @@ def thumbnail_images(context: dg.AssetExecutionContext, state: StateResource) ->
 
     niche = context.partition_key
     with one_sentence():
-        fetched = fetch_pictures(state.database, state.images, niche, load_policy().collection.downloads)
+        fetched = fetch_pictures(
+            state.database, state.images, niche, load_policy(profile=state.settings.profile).collection.downloads
+        )
         with state.database.connection() as connection:
             version, stored = data_version(connection, "pictures", niche), stored_pictures(connection, niche)
     coverage = stored.stored / stored.listed if stored.listed else 0.0

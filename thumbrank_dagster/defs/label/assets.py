@@ -33,7 +33,7 @@ def channel_baselines(context: dg.AssetExecutionContext, state: StateResource) -
     niche = context.partition_key
     with one_sentence(), state.database.connection() as connection:
         assign_splits(connection)
-        left_out = mark_exclusions(connection, niche, load_policy().criteria)
+        left_out = mark_exclusions(connection, niche, load_policy(profile=state.settings.profile).criteria)
         summary = replace_baselines(connection, niche)
         version = data_version(connection, "baselines", niche)
     return dg.MaterializeResult(
@@ -72,7 +72,7 @@ def training_pairs(context: dg.AssetExecutionContext, state: StateResource) -> d
 
     niche = context.partition_key
     with one_sentence(), state.database.connection() as connection:
-        summary = replace_pairs(connection, niche, load_policy().pairs)
+        summary = replace_pairs(connection, niche, load_policy(profile=state.settings.profile).pairs)
         version = data_version(connection, "pairs", niche)
     spread = 5 * 0.5 / max(summary.pairs - summary.ties, 1) ** 0.5
     return dg.MaterializeResult(

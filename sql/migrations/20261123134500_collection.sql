@@ -1,0 +1,94 @@
+-- Collection that can be left alone: what was spent, where a collection stands, how long a row may stay, what was removed.
+
+alter table thumbrank.channels
+    add column made_for_kids boolean;
+
+alter table thumbrank.thumbnails
+    add column video_kind text not null default 'upload' check (video_kind in ('upload', 'short', 'live', 'premiere')),
+    add column trainability text,
+    add column trainability_checked_at timestamptz,
+    alter column title drop not null;
+comment on column thumbrank.thumbnails.title is 'Null once it expired while the counts may stay (policy mode audited).';
+comment on column thumbrank.thumbnails.video_kind is
+    'upload, short (at most 180 s and not wider than high), live (now, upcoming or recorded), premiere (seen before its start).';
+comment on column thumbrank.thumbnails.trainability is
+    'The creator''s third-party training setting: all, none, or the permitted parties, comma-separated; null: not asked.';
+
+-- Every row of the API says how long it may stay; null: a team's own data, or the simulator's.
+alter table thumbrank.discoveries add column expires_at timestamptz;
+alter table thumbrank.view_snapshots add column expires_at timestamptz;
+alter table thumbrank.picture_versions add column expires_at timestamptz;
+alter table thumbrank.misses add column expires_at timestamptz;
+create index channels_expires on thumbrank.channels (expires_at);
+create index thumbnails_expires on thumbrank.thumbnails (expires_at);
+create index view_snapshots_expires on thumbrank.view_snapshots (expires_at);
+create index picture_versions_expires on thumbrank.picture_versions (expires_at);
+
+create table thumbrank.quota_ledger (
+    pacific_date date not null,
+    bucket       text not null check (bucket in ('search', 'stats_batch', 'default')),
+    niche        thumbrank.niche not null,
+    spent        integer not null default 0 check (spent >= 0),
+    reserved     integer not null default 0 check (reserved >= 0),
+    renewed_at   timestamptz,
+    exhausted_at timestamptz,
+    primary key (pacific_date, bucket, niche)
+);
+comment on table thumbrank.quota_ledger is 'Units charged per attempt, before it is sent; one row a Pacific day, bucket and niche.';
+comment on column thumbrank.quota_ledger.spent is 'Units charged; a refused or lost attempt costs its unit too.';
+comment on column thumbrank.quota_ledger.reserved is 'What a running collection of this niche keeps for itself; 0 once it ended.';
+comment on column thumbrank.quota_ledger.renewed_at is 'When the running collection last showed that it is alive; a dead one''s share is free.';
+comment on column thumbrank.quota_ledger.exhausted_at is 'When YouTube said that the bucket is spent, whatever we had counted.';
+
+create table thumbrank.collection_runs (
+    niche        thumbrank.niche primary key,
+    crawl_id     uuid not null,
+    started_at   timestamptz not null,
+    finished_at  timestamptz,
+    stage        text not null,
+    state        text not null check (state in ('running', 'partial', 'complete')),
+    reason       text,
+    resumes_at   timestamptz
+);
+comment on table thumbrank.collection_runs is 'The last collection of each niche: complete, or where it stands and when it can go on.';
+
+create table thumbrank.collection_progress (
+    niche       thumbrank.niche not null,
+    stage       text not null check (stage in ('discover', 'vet', 'list')),
+    item        text not null,
+    position    integer not null,
+    page_token  text,
+    pages       integer not null default 0,
+    done        boolean not null default false,
+    primary key (niche, stage, item)
+);
+comment on table thumbrank.collection_progress is
+    'Where a collection stands: a query, a candidate channel or an uploads playlist, with the next page. Emptied when it is complete.';
+
+create table thumbrank.collection_queue (
+    niche       thumbrank.niche not null,
+    position    bigint generated always as identity,
+    video_id    text not null,
+    primary key (niche, video_id)
+);
+comment on table thumbrank.collection_queue is 'Videos that were listed and are still to be read. Empty when a collection is complete.';
+create index collection_queue_position on thumbrank.collection_queue (niche, position);
+
+create table thumbrank.tombstones (
+    kind      text not null check (kind in ('channel', 'video')),
+    item_id   text not null,
+    reason    text not null check (reason in ('forgotten', 'expired')),
+    made_at   timestamptz not null,
+    primary key (kind, item_id)
+);
+comment on table thumbrank.tombstones is 'What was removed, without its content. A forgotten item is never collected again; an expired one may be.';
+
+create table thumbrank.retention_audit (
+    audit_id  bigint generated always as identity primary key,
+    done_at   timestamptz not null,
+    action    text not null check (action in ('expire', 'forget')),
+    policy_mode text not null check (policy_mode in ('unaudited', 'audited')),
+    subject   text not null,
+    counts    jsonb not null
+);
+comment on table thumbrank.retention_audit is 'One row a removal: what was removed, counted by store; never its content.';

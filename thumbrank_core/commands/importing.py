@@ -1,0 +1,108 @@
+"""`thumbrank import`: a team's own data set."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from thumbrank_core.commands.common import opened, stdout
+from thumbrank_core.imports.columns import COLUMNS, ColumnError
+from thumbrank_core.niches import require_niche
+from thumbrank_core.settings import Settings
+
+app = typer.Typer()
+
+
+def _when(text: str) -> datetime:
+    from thumbrank_core.youtube.records import time_of
+
+    try:
+        return time_of(text)
+    except ValueError:
+        raise typer.BadParameter(f"'{text}' is not an ISO 8601 time such as 2026-01-31T00:00Z") from None
+
+
+def _columns_help() -> str:
+    return "\n\n".join(
+        f"[bold]{c.name}[/bold]{'' if c.required else ' (optional)'}: {c.says} Also read: {', '.join(c.also)}."
+        for c in COLUMNS
+    )
+
+
+@app.command(
+    "import",
+    help="Bring in your own data set: CSV, Parquet or JSON lines, and a folder of pictures named <video_id>.jpg.\n\n"
+    "Example: thumbrank import videos.csv --images thumbnails --niche gaming --observed-at 2026-01-31T00:00Z\n\n"
+    "Columns:\n\n" + _columns_help(),
+)
+def import_command(
+    path: Annotated[Path, typer.Argument(help="The file: .csv, .parquet or .jsonl.")],
+    images: Annotated[Path, typer.Option("--images", help="The folder of pictures.")],
+    niche: Annotated[str, typer.Option("--niche", help="Which niche its channels belong to.")],
+    observed_at: Annotated[
+        datetime | None,
+        typer.Option(
+            "--observed-at", parser=_when, metavar="TIME", help="When the counts were seen, unless a column says."
+        ),
+    ] = None,
+    mapping: Annotated[
+        list[str] | None, typer.Option("--map", metavar="THEIRS=OURS", help="Which of your columns is which of ours.")
+    ] = None,
+) -> None:
+    """Bring in a team's own data set."""
+    from thumbrank_core.imports.dataset import import_dataset
+    from thumbrank_core.store.images import ImageStore
+
+    require_niche(niche)
+    settings = Settings.read()
+    with opened(settings) as database:
+        result = import_dataset(
+            database, ImageStore(settings.images), path, images, niche, observed_at, _pairs_of(mapping or [])
+        )
+    _print_import(result, niche)
+    if result.videos == 0:
+        typer.echo("thumbrank: No row could be used: mend the reasons above and import again.", err=True)
+        raise typer.Exit(1)
+
+
+def _pairs_of(mapping: list[str]) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for entry in mapping:
+        theirs, separator, ours = entry.rpartition("=")
+        if not separator or not theirs or not ours:
+            raise ColumnError(f"--map {entry}: write it as THEIRS=OURS, such as --map clicks=view_count.")
+        pairs[theirs] = ours
+    return pairs
+
+
+def _print_import(result: Any, niche: str) -> None:
+    from thumbrank_core.labels.criteria import skipped_for_imports
+
+    table = Table(title=f"Imported into {niche}", show_header=False, title_justify="left")
+    table.add_column()
+    table.add_column(justify="right")
+    no_views = result.without_views + result.row_misses.get("no_views", 0)
+    table.add_row("rows read", f"{result.rows:,}")
+    table.add_row("videos stored", f"{result.videos:,}  ({result.videos_new:,} new)")
+    table.add_row(
+        "rows without views", f"{no_views:,}  ({result.row_misses.get('no_views', 0):,} not stored: nothing but an id)"
+    )
+    table.add_row("pictures stored", f"{result.pictures:,}")
+    for reason, count in sorted(result.row_misses.items()):
+        table.add_row(f"row missed: {reason}", f"{count:,}")
+    for reason, count in sorted(result.picture_misses.items()):
+        table.add_row(f"picture missed: {reason}", f"{count:,}")
+    for owner, count in sorted(result.elsewhere.items()):
+        table.add_row(f"rows' channels that belong to {owner}", f"{count:,}")
+    console = stdout()
+    console.print(table)
+    read = ", ".join(f"{theirs} as {ours}" for ours, theirs in result.columns.items() if ours != theirs)
+    if read:
+        console.print(f"Columns read: {read}.")
+    console.print(
+        f"Not applied to imported videos: {', '.join(skipped_for_imports())} (a data set seldom holds every upload or the "
+        "subscribers)."
+    )
+    console.print(f"Every miss is a row in thumbrank.misses. Next: thumbrank run --niche {niche}")
