@@ -135,15 +135,20 @@ def test_ids_may_be_repeated_or_separated_by_commas_but_not_more_than_fifty(api:
     assert refused(api, "videos", 400, part="id")["reason"] == "missingRequiredParameter"
 
 
-def test_live_and_upcoming_videos_have_no_length(api: httpx.Client, world: World):
+def test_live_and_upcoming_videos_have_no_length_except_premieres(api: httpx.Client, world: World):
+    premieres = 0
     for video in (video for video in world.videos if video.state in ("live", "upcoming")):
-        item = get(api, "videos", part="snippet,contentDetails,statistics,liveStreamingDetails", id=video.id)["items"][
-            0
-        ]
-        assert item["contentDetails"]["duration"] == "P0D"
+        item = get(api, "videos", part="snippet,contentDetails,statistics,status,liveStreamingDetails", id=video.id)[
+            "items"
+        ][0]
+        premiere = video.state == "upcoming" and item["contentDetails"]["duration"] != "P0D"
+        premieres += premiere
+        assert item["contentDetails"]["duration"].startswith("PT" if premiere else "P0D")
+        assert item["status"]["uploadStatus"] == ("processed" if premiere else "uploaded")
         assert item["snippet"]["liveBroadcastContent"] == video.state
         assert item["liveStreamingDetails"]["scheduledStartTime"]
         assert ("viewCount" in item["statistics"]) == (video.state == "live")
+    assert premieres
 
 
 def test_uploads_are_paged_to_the_end_and_show_deleted_rows(api: httpx.Client, world: World):

@@ -9,8 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from thumbrank_core.simulator.pictures import SIZES, draw, jpeg_bytes, listed_sizes, missing_picture
+from thumbrank_core.simulator.clock import Clock
+from thumbrank_core.simulator.live import LiveWorld
+from thumbrank_core.simulator.picture_cache import PictureCache
+from thumbrank_core.simulator.picture_sizes import SIZES, listed_sizes
+from thumbrank_core.simulator.pictures import draw, jpeg_bytes, missing_picture
 from thumbrank_core.simulator.seeds import DEFAULT_SEED, TEST_SEEDS, TRAINING_SEEDS
+from thumbrank_core.simulator.traits import has_largest_pictures, has_shorts_picture
 from thumbrank_core.simulator.world import World, WorldSettings, build_world
 
 
@@ -44,13 +49,29 @@ def test_no_picture_of_a_demo_or_test_world_is_among_the_training_pictures():
     assert not trained & used
 
 
-def test_every_size_has_its_dimensions(world: World):
-    video = next(video for video in world.videos if video.large_pictures and video.is_listed)
-    assert listed_sizes(video) == tuple(SIZES)
+def test_every_size_has_its_dimensions():
+    world = build_world(WorldSettings(seed=1, channels_per_niche=20, videos_per_channel=20, large_pictures=1.0))
+    large = next(video for video in world.videos if has_largest_pictures(video) and video.is_listed)
+    short = next(video for video in world.videos if has_shorts_picture(video) and video.is_listed)
+    assert {*listed_sizes(large), *listed_sizes(short)} == set(SIZES)
     for name, size in SIZES.items():
-        with Image.open(io.BytesIO(jpeg_bytes(world, video, name))) as picture:
+        with Image.open(
+            io.BytesIO(jpeg_bytes(world, short if name in listed_sizes(short) else large, name))
+        ) as picture:
             assert picture.size == (size.width, size.height)
             assert picture.format == "JPEG"
+
+
+def test_a_swapped_picture_is_another_one_of_the_same_size(world: World):
+    video = next(video for video in world.videos if video.is_listed)
+    versions = [jpeg_bytes(world, video, "medium", version) for version in (0, 1, 2)]
+    assert versions[0] == jpeg_bytes(world, video, "medium")
+    assert len(set(versions)) == 3
+    sizes = set()
+    for jpeg in versions:
+        with Image.open(io.BytesIO(jpeg)) as picture:
+            sizes.add(picture.size)
+    assert sizes == {(320, 180)}
 
 
 def test_four_to_three_sizes_carry_black_bars(world: World):
@@ -76,6 +97,23 @@ def test_the_missing_picture_is_a_small_grey_jpeg():
     with Image.open(io.BytesIO(missing_picture())) as picture:
         assert picture.size == (120, 90)
     assert len(missing_picture()) < 2000
+
+
+def test_the_cache_keeps_what_was_asked_for_last_within_its_bytes(world: World):
+    live = LiveWorld(world, Clock(world.settings.as_of))
+    first, second, third = [video for video in world.videos if video.is_listed][:3]
+    sizes = {video.id: len(jpeg_bytes(world, video, "medium")) for video in (first, second, third)}
+    cache = PictureCache(live, capacity=sum(sizes.values()) - 1)
+    drawn = cache.jpeg(first, "medium")
+    cache.jpeg(second, "medium")
+    assert cache.jpeg(first, "medium") is drawn
+    cache.jpeg(third, "medium")
+    assert cache.bytes == sizes[first.id] + sizes[third.id]
+    assert cache.jpeg(first, "medium") is drawn
+    live.swap_pictures([first.id])
+    assert cache.jpeg(first, "medium") != drawn
+    with pytest.raises(KeyError):
+        cache.jpeg(first, "fhd")
 
 
 @pytest.mark.parametrize("quality", range(6))

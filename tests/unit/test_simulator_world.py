@@ -1,8 +1,10 @@
 """The simulated world: the same every time, shaped like YouTube, and with a truth that can be measured."""
 
+import hashlib
 import re
 import time
-from datetime import timedelta
+from dataclasses import replace
+from datetime import timedelta, timezone
 
 import numpy as np
 import pytest
@@ -83,6 +85,45 @@ def test_the_channels_of_a_small_world_are_the_first_ones_of_a_large_world():
     for video in build_world(SMALL).videos:
         assert large[video.id].channel == video.channel
         assert large[video.id].qualities == video.qualities
+
+
+def test_a_world_of_some_niches_has_them_exactly_as_the_whole_world_has(default_world: World):
+    some = build_world(WorldSettings(niches=("news", "tech")))
+    assert {channel.niche for channel in some.channels} == {"news", "tech"}
+    assert some.videos == tuple(video for video in default_world.videos if video.channel.niche in ("news", "tech"))
+    rows = [row for row, video in enumerate(default_world.videos) if video.channel.niche in ("news", "tech")]
+    np.testing.assert_array_equal(some.effects, default_world.effects[rows])
+    with pytest.raises(ValueError, match="and no other"):
+        build_world(WorldSettings(niches=("cooking",)))
+
+
+def test_the_default_world_is_the_one_that_every_published_result_was_measured_on(default_world: World):
+    known = hashlib.sha256()
+    for video in default_world.videos:
+        known.update(f"{video.id} {video.title} {video.state} {video.published_at} {video.large_pictures}\n".encode())
+    assert known.hexdigest() == "07cdf5c44ec2dd7186289fb7b1bf0230eeca8e3ef4756481137c68350a69e58b"
+    assert sum(video.views for video in default_world.videos) == pytest.approx(2_953_003_900, rel=1e-6)
+    lengths = [video.duration_seconds for video in default_world.videos if video.state != "upcoming"]
+    assert sum(lengths) == pytest.approx(11_287_442, rel=1e-6)
+
+
+def test_more_large_pictures_change_nothing_else():
+    few, all_of_them = (build_world(replace(SMALL, large_pictures=share)) for share in (0.05, 1.0))
+    assert all(video.large_pictures for video in all_of_them.videos)
+    assert [replace(video, large_pictures=False) for video in few.videos] == [
+        replace(video, large_pictures=False) for video in all_of_them.videos
+    ]
+
+
+def test_half_of_the_upcoming_videos_are_premieres_and_have_a_length():
+    world = build_world(WorldSettings(seed=5, channels_per_niche=80, videos_per_channel=60, niches=("tech", "news")))
+    lengths = {state: [] for state in ("live", "upcoming", "public")}
+    for video in world.videos:
+        if video.state in lengths:
+            lengths[video.state].append(video.duration_seconds > 0)
+    assert not any(lengths["live"])
+    assert 0.2 < np.mean(lengths["upcoming"]) < 0.8
+    assert all(lengths["public"])
 
 
 def test_channel_sizes_are_heavy_tailed(default_world: World):
@@ -193,6 +234,12 @@ def test_titles_are_short_and_mostly_distinct(default_world: World):
     titles = [video.title for video in default_world.videos]
     assert np.median([len(title.split()) for title in titles]) <= 8
     assert len(set(titles)) > 0.6 * len(titles)
+
+
+def test_a_world_looked_at_from_another_time_zone_is_the_same_world():
+    there = SMALL.as_of.astimezone(timezone(timedelta(hours=5, minutes=30)))
+    assert build_world(replace(SMALL, as_of=there)).videos == build_world(SMALL).videos
+    assert build_world(replace(SMALL, as_of=there)).videos[0].published_at.utcoffset() == timedelta(0)
 
 
 def test_an_empty_world_is_refused():

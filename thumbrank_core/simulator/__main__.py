@@ -6,6 +6,7 @@ or two.
 
 import argparse
 import ctypes
+import gc
 import json
 import os
 import signal
@@ -17,7 +18,9 @@ from types import FrameType
 import uvicorn
 
 from thumbrank_core.simulator.api import create_app
-from thumbrank_core.simulator.server import PORT_TAKEN
+from thumbrank_core.simulator.behaviour import Behaviour
+from thumbrank_core.simulator.connections import Connections
+from thumbrank_core.simulator.server import PORT_TAKEN, TOKEN_VARIABLE
 from thumbrank_core.simulator.world import WorldSettings, build_world
 
 _PR_SET_PDEATHSIG = 1
@@ -44,16 +47,30 @@ def main() -> int:
             videos_per_channel=options.videos_per_channel,
             title_mentions=options.title_mentions,
             as_of=options.as_of,
+            niches=options.niches,
+            large_pictures=options.large_pictures,
+            made_for_kids=options.made_for_kids,
         )
     )
+    connections = Connections()
+    app = create_app(
+        world,
+        options.behaviour,
+        connections=connections,
+        token=os.environ.pop(TOKEN_VARIABLE, None),
+    )
+    # What is built now stays until the end: the collector need not look at it again with each request.
+    gc.freeze()
     config = uvicorn.Config(
-        create_app(world),
-        loop="asyncio",
+        app,
+        http=connections.protocol(),
         lifespan="off",
         log_level="warning",
         access_log=False,
         date_header=False,
         server_header=False,
+        # Google's servers keep an idle connection for minutes; uvicorn's own five seconds would drop requests by chance.
+        timeout_keep_alive=240,
         # A client that keeps its connection open must not hold up the end.
         timeout_graceful_shutdown=1,
     )
@@ -99,6 +116,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--videos-per-channel", type=int, default=defaults.videos_per_channel)
     parser.add_argument("--title-mentions", type=float, default=defaults.title_mentions)
     parser.add_argument("--as-of", type=datetime.fromisoformat, default=defaults.as_of)
+    parser.add_argument("--niches", type=lambda text: tuple(text.split(",")), default=defaults.niches)
+    parser.add_argument("--large-pictures", type=float, default=defaults.large_pictures)
+    parser.add_argument("--made-for-kids", type=float, default=defaults.made_for_kids)
+    parser.add_argument("--behaviour", type=Behaviour.from_json, default=Behaviour())
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--parent", type=int, default=0, help="the process id with which to end")
     return parser.parse_args()

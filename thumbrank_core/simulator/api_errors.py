@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 Json = dict[str, object]
 
+_CONSUMER = "project_number:123456789012"
+
 
 @dataclass(frozen=True)
 class ApiError(Exception):
@@ -61,6 +63,206 @@ def bad_key() -> ApiError:
                 "metadata": {"service": "youtube.googleapis.com"},
             },
         ),
+    )
+
+
+def service_disabled() -> ApiError:
+    """A key whose project has not enabled the Data API."""
+    return ApiError(
+        403,
+        "YouTube Data API v3 has not been used in project 123456789012 before or it is disabled. Enable it by visiting "
+        "https://console.developers.google.com/apis/api/youtube.googleapis.com/overview?project=123456789012 then "
+        "retry. If you enabled this API recently, wait a few minutes for the action to propagate to our systems and "
+        "retry.",
+        "accessNotConfigured",
+        domain="usageLimits",
+        status="PERMISSION_DENIED",
+        details=(
+            {
+                "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                "reason": "SERVICE_DISABLED",
+                "domain": "googleapis.com",
+                "metadata": {"service": "youtube.googleapis.com", "consumer": _CONSUMER},
+            },
+        ),
+    )
+
+
+def quota_exceeded() -> ApiError:
+    """The day's units are spent."""
+    return ApiError(
+        403,
+        "The request cannot be completed because you have exceeded your "
+        '<a href="/youtube/v3/getting-started#quota">quota</a>.',
+        "quotaExceeded",
+        domain="youtube.quota",
+    )
+
+
+def too_many(metric: str, per: str) -> ApiError:
+    """429: more than a limit allows; only `per` tells a spent day ("day") from a passing throttle ("minute")."""
+    return ApiError(
+        429,
+        f"Quota exceeded for quota metric '{metric}' and limit '{metric} per {per}' of service "
+        f"'youtube.googleapis.com' for consumer '{_CONSUMER}'.",
+        "rateLimitExceeded",
+        domain="global",
+        status="RESOURCE_EXHAUSTED",
+        details=(
+            {
+                "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                "reason": "RATE_LIMIT_EXCEEDED",
+                "domain": "googleapis.com",
+                "metadata": {
+                    "service": "youtube.googleapis.com",
+                    "consumer": _CONSUMER,
+                    "quota_limit": f"{metric} per {per}",
+                },
+            },
+        ),
+    )
+
+
+def user_rate_limit() -> ApiError:
+    """A passing throttle in its older dress."""
+    return ApiError(403, "User Rate Limit Exceeded", "userRateLimitExceeded", domain="usageLimits")
+
+
+def internal_error() -> ApiError:
+    """Their fault, and it may pass."""
+    return ApiError(500, "Internal error encountered.", "internalError", domain="global", status="INTERNAL")
+
+
+def backend_error() -> ApiError:
+    """Their fault, and it usually passes."""
+    return ApiError(503, "The service is currently unavailable.", "backendError", domain="global", status="UNAVAILABLE")
+
+
+def authorization_required() -> ApiError:
+    """Something that only the owner may ask, with an OAuth token."""
+    return ApiError(
+        401,
+        "The request uses the <code>mine</code> parameter but is not properly authorized.",
+        "authorizationRequired",
+        domain="youtube.header",
+        location="Authorization",
+        location_type="header",
+    )
+
+
+def unexpected_parameter(name: str) -> ApiError:
+    """A parameter that the method does not have."""
+    return ApiError(
+        400, f"Unexpected parameter: {name}", "unexpectedParameter", location=name, location_type="parameter"
+    )
+
+
+def incompatible_parameters(names: Sequence[str]) -> ApiError:
+    """Parameters that exclude each other."""
+    return ApiError(
+        400,
+        f"Incompatible parameters specified in the request: {', '.join(names)}",
+        "incompatibleParameters",
+        location="parameters.",
+        location_type="other",
+    )
+
+
+def invalid_criteria(filters: Sequence[str]) -> ApiError:
+    """More than one filter of channels.list."""
+    return ApiError(
+        400,
+        f"A maximum of one of the following filters may be specified: {', '.join(filters)}.",
+        "invalidCriteria",
+        domain="youtube.channel",
+        location="parameters.",
+        location_type="other",
+    )
+
+
+def invalid_search_filter() -> ApiError:
+    """Something that only videos have, asked of everything."""
+    return ApiError(
+        400,
+        "The request contains an invalid combination of search filters and/or restrictions. Note that you must set the "
+        "<code>type</code> parameter to <code>video</code> if you set either the <code>forContentOwner</code> or "
+        "<code>forMine</code> parameters to <code>true</code>, or a value for a parameter that only videos have.",
+        "invalidSearchFilter",
+        domain="youtube.search",
+        location="parameters.",
+        location_type="other",
+    )
+
+
+def invalid_channel_id() -> ApiError:
+    """Something that is no channel's id."""
+    return ApiError(
+        400,
+        "The <code>channelId</code> parameter specified an invalid channel ID.",
+        "invalidChannelId",
+        domain="youtube.search",
+        location="channelId",
+        location_type="parameter",
+    )
+
+
+def invalid_region() -> ApiError:
+    """A country that does not exist."""
+    return ApiError(
+        400,
+        "The <code>regionCode</code> parameter specifies an invalid region code.",
+        "invalidRegionCode",
+        location="regionCode",
+        location_type="parameter",
+    )
+
+
+def invalid_language() -> ApiError:
+    """A language that does not exist."""
+    return ApiError(
+        400,
+        "The <code>relevanceLanguage</code> parameter specifies an invalid language code.",
+        "invalidRelevanceLanguage",
+        domain="youtube.search",
+        location="relevanceLanguage",
+        location_type="parameter",
+    )
+
+
+def invalid_fields(text: str) -> ApiError:
+    """A `fields` parameter that cannot be read or names what the answer never has."""
+    return ApiError(
+        400,
+        f"Invalid field selection {text}",
+        "invalidFieldSelection",
+        domain="global",
+        location="fields",
+        location_type="parameter",
+        status="INVALID_ARGUMENT",
+    )
+
+
+def channel_suspended() -> ApiError:
+    """A channel that YouTube has taken down."""
+    return ApiError(
+        403,
+        "The channel specified in the request has been suspended.",
+        "channelSuspended",
+        domain="youtube.playlistItem",
+        location="playlistId",
+        location_type="parameter",
+    )
+
+
+def video_not_found() -> ApiError:
+    """No such video, where exactly one was asked for."""
+    return ApiError(
+        404,
+        "The video identified by the <code>id</code> parameter could not be found.",
+        "videoNotFound",
+        domain="youtube.video",
+        location="id",
+        location_type="parameter",
     )
 
 

@@ -29,6 +29,18 @@ def video_id(seed: int, niche: str, channel: int, video: int) -> str:
     return base64url(digest(8, "video", seed, niche, channel, video))
 
 
+def video_ids(seed: int, niche: str, channel: int, count: int) -> list[str]:
+    """`video_id` for the first `count` videos of a channel, several times as fast."""
+    start = hashlib.blake2b(f"thumbrank/video/{seed}/{niche}/{channel}/".encode(), digest_size=8)
+    found: list[str] = []
+    for number in range(count):
+        drawn = start.copy()
+        drawn.update(b"%d" % number)
+        # Eight bytes are eleven characters and one "=".
+        found.append(urlsafe_b64encode(drawn.digest())[:11].decode())
+    return found
+
+
 def uploads_playlist_id(channel: str) -> str:
     """The playlist that holds everything a channel has published."""
     return "UU" + channel[2:]

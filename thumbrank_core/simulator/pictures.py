@@ -7,7 +7,6 @@ for 320 x 180 and scaled to the size asked for. Text uses the font that Pillow c
 import colorsys
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -15,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from thumbrank_core.simulator.channels import Style
 from thumbrank_core.simulator.ids import digest
+from thumbrank_core.simulator.picture_sizes import SIZES, listed_sizes
 from thumbrank_core.simulator.qualities import LIMIT
 from thumbrank_core.simulator.titles import TOPICS
 from thumbrank_core.simulator.world import Video, World
@@ -25,44 +25,23 @@ WIDTH, HEIGHT = 320, 180
 QUALITY = 84
 
 
-@dataclass(frozen=True, slots=True)
-class PictureSize:
-    """One of the sizes that YouTube keeps of a thumbnail."""
-
-    file_name: str
-    width: int
-    height: int
-    """4:3 sizes carry the 16:9 picture between black bars."""
-
-
-SIZES: dict[str, PictureSize] = {
-    "default": PictureSize("default.jpg", 120, 90),
-    "medium": PictureSize("mqdefault.jpg", 320, 180),
-    "high": PictureSize("hqdefault.jpg", 480, 360),
-    "standard": PictureSize("sddefault.jpg", 640, 480),
-    "maxres": PictureSize("maxresdefault.jpg", 1280, 720),
-}
-"""By the key that the API's `thumbnails` uses."""
-
 _SKINS: tuple[Colour, ...] = ((255, 219, 172), (224, 172, 105), (166, 110, 62), (94, 58, 35))
 _HAIR: tuple[Colour, ...] = ((60, 40, 20), (25, 20, 20), (200, 160, 80), (120, 60, 30))
 
 
-def listed_sizes(video: Video) -> tuple[str, ...]:
-    """The sizes that exist for a video, smallest first; none for a deleted or private one."""
-    if not video.is_listed:
-        return ()
-    return tuple(SIZES) if video.large_pictures else ("default", "medium", "high")
+def jpeg_bytes(world: World, video: Video, size_name: str, version: int = 0) -> bytes:
+    """The JPEG of one size of a video's thumbnail; KeyError for a size that the video does not have.
 
-
-def jpeg_bytes(world: World, video: Video, size_name: str) -> bytes:
-    """The JPEG of one size of a video's thumbnail; KeyError for a size that the video does not have."""
+    Each further `version` is another picture: odd ones show the opposite qualities, and what carries no meaning moves.
+    """
     if size_name not in listed_sizes(video):
         raise KeyError(f"{video.id} has no picture of size {size_name}")
     size = SIZES[size_name]
-    seed = int.from_bytes(digest(8, "picture", world.settings.seed, video.id))
+    which = (world.settings.seed, video.id, version) if version else (world.settings.seed, video.id)
+    seed = int.from_bytes(digest(8, "picture", *which))
+    qualities = [-value for value in video.qualities] if version % 2 else video.qualities
     words = TOPICS[video.channel.niche][video.topic].upper()
-    picture = draw(video.qualities, video.channel.style, video.topic, words, seed, size.width)
+    picture = draw(qualities, video.channel.style, video.topic, words, seed, size.width)
     if picture.height != size.height:
         framed = Image.new("RGB", (size.width, size.height))
         framed.paste(picture, (0, (size.height - picture.height) // 2))

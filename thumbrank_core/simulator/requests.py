@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 from thumbrank_core.simulator import api_errors
+from thumbrank_core.simulator.fields import Selection
 from thumbrank_core.simulator.ids import base64url, digest
 
 MAX_IDS = 50
@@ -25,6 +26,10 @@ class Query:
     values: Mapping[str, Sequence[str]]
     host: str
     """Where the caller reached us, such as "http://127.0.0.1:8080": pictures are linked there."""
+    number: int = 0
+    """Which request to the Data API this is, from 0."""
+    selection: Selection | None = None
+    """What the `fields` parameter selects; None is everything."""
 
     def get(self, name: str) -> str | None:
         """The last value, or None where it is absent or empty."""
@@ -45,12 +50,27 @@ class Query:
                 raise api_errors.unknown_part(part)
         return set(asked)
 
+    @property
+    def items_selection(self) -> Selection | None:
+        """What `fields` selects of each item; None is everything."""
+        return None if self.selection is None else self.selection.get("items", {})
+
     def ids(self, name: str = "id") -> list[str]:
         """The identifiers, each once, in their order; 400 for more than 50."""
         asked = self.all(name)
         if len(asked) > MAX_IDS:
             raise api_errors.invalid_filters()
         return list(dict.fromkeys(asked))
+
+    def integer(self, name: str, lowest: int, highest: int) -> int | None:
+        """A whole number, None where it is absent; 400 with the range where it lies outside."""
+        text = self.get(name)
+        if text is None:
+            return None
+        value = int(text) if text.isascii() and text.isdigit() else -1
+        if not lowest <= value <= highest:
+            raise api_errors.invalid_value(name, text, f"Values must be within the range: [{lowest}, {highest}]")
+        return value
 
     def time(self, name: str) -> datetime | None:
         """An RFC 3339 time; 400 where it is not one."""
@@ -82,10 +102,8 @@ class Page(Generic[T]):
 
 def page(query: Query, items: Sequence[T], of: str) -> Page[T]:
     """The page that `maxResults` and `pageToken` ask for; `of` names the list, for tokens belong to one list only."""
-    text = query.get("maxResults") or str(DEFAULT_RESULTS)
-    size = int(text) if text.isascii() and text.isdigit() else -1
-    if not 0 <= size <= MAX_RESULTS:
-        raise api_errors.invalid_value("maxResults", text, f"Values must be within the range: [0, {MAX_RESULTS}]")
+    asked = query.integer("maxResults", 0, MAX_RESULTS)
+    size = DEFAULT_RESULTS if asked is None else asked
     token = query.get("pageToken")
     start = 0 if token is None else _offset(token, of)
     end = start + size

@@ -4,16 +4,20 @@ Like YouTube's, the search is loose: every word belongs to the niches whose voca
 found together. It never finds deleted or private videos, and never more than 500 results.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
+from heapq import nlargest, nsmallest
 
 from thumbrank_core.niches import NICHES
-from thumbrank_core.simulator import api_errors
 from thumbrank_core.simulator.channels import Channel
 from thumbrank_core.simulator.ids import digest
+from thumbrank_core.simulator.live import LiveWorld
+from thumbrank_core.simulator.lots import Lots
 from thumbrank_core.simulator.requests import Query
+from thumbrank_core.simulator.search_filters import video_filter
 from thumbrank_core.simulator.titles import TOPICS
-from thumbrank_core.simulator.world import Video, World
+from thumbrank_core.simulator.world import Video
 
 SEARCH_LIMIT = 500
 
@@ -44,14 +48,11 @@ _NICHE_WORDS: dict[str, set[str]] = {
 }
 
 
-def search(world: World, query: Query) -> list[Found]:
-    """Everything that a search finds, best first, at most 500."""
+def searched(live: LiveWorld, query: Query) -> list[Found]:
+    """Everything that a search finds, best first, at most 500; the parameters were checked before."""
     kinds = query.all("type") or ["video", "channel"]
-    for kind in kinds:
-        if kind not in ("video", "channel", "playlist"):
-            raise api_errors.invalid_value("type", kind)
-    matches = _matcher(query.get("q"))
-    channel = query.get("channelId")
+    wanted = _wanted(query.get("q"))
+    owner = query.get("channelId")
     after, before = query.time("publishedAfter"), query.time("publishedBefore")
 
     def in_time(when: datetime) -> bool:
@@ -60,64 +61,85 @@ def search(world: World, query: Query) -> list[Found]:
     found: list[Found] = []
     if "channel" in kinds:
         found += [
-            it
-            for it in world.channels
-            if channel in (None, it.id) and in_time(it.created_at) and matches(it.niche, it.title)
+            channel
+            for channel in live.channels
+            if owner in (None, channel.id) and in_time(channel.created_at) and wanted.has(channel.niche, channel.title)
         ]
     if "video" in kinds:
+        fits = video_filter(query)
         found += [
-            it
-            for it in world.videos
-            if it.is_listed
-            and channel in (None, it.channel.id)
-            and in_time(it.published_at)
-            and matches(it.channel.niche, it.title)
+            video
+            for video in _candidates(live, owner)
+            if video.is_listed
+            and in_time(video.published_at)
+            and wanted.has(video.channel.niche, video.title)
+            and fits(video)
         ]
-    return _ordered(found, query.get("order") or "relevance", query.get("q") or "")[:SEARCH_LIMIT]
+    return _ordered(found, query.get("order") or "relevance", query.get("q") or "")
 
 
-def _matcher(text: str | None) -> Callable[[str, str], bool]:
-    """Whether a thing of some niche and title answers to a query with `|` for OR and a leading `-` for NOT."""
-    if text is None:
-        return lambda niche, title: True
+def _candidates(live: LiveWorld, owner: str | None) -> Iterator[Video]:
+    if owner is not None:
+        yield from live.uploads(owner)
+    else:
+        for niche in live.niches:
+            yield from live.videos_of(niche)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What a query with `|` for OR and a leading `-` for NOT is looking for."""
+
+    niches: frozenset[str]
+    needed: tuple[frozenset[str], ...]
+    """Any of these sets of words, all of the set."""
+    banned: frozenset[str]
+
+    def has(self, niche: str, title: str) -> bool:
+        """Whether a thing of some niche and title answers to the query."""
+        if niche in self.niches:
+            return not (self.banned and _words(title) & self.banned)
+        lower = title.lower()
+        # Most titles have none of the words in them at all, and splitting them all would take seconds.
+        if self.needed and not any(all(word in lower for word in words) for words in self.needed):
+            return False
+        words = _words(title)
+        return not words & self.banned and (not self.needed or any(needed <= words for needed in self.needed))
+
+
+def _wanted(text: str | None) -> _Wanted:
     niches: set[str] = set()
-    needed: list[set[str]] = []
+    needed: list[frozenset[str]] = []
     banned: set[str] = set()
-    for choice in text.split("|"):
+    for choice in (text or "").split("|"):
         pieces = choice.split()
         banned |= {word for piece in pieces if piece.startswith("-") for word in _words(piece)}
         wanted = {word for piece in pieces if not piece.startswith("-") for word in _words(piece)}
         if not wanted:
             continue
-        needed.append(wanted)
+        needed.append(frozenset(wanted))
         hits = {niche: len(wanted & words) for niche, words in _NICHE_WORDS.items()}
         most = max(hits.values())
         niches |= {niche for niche, count in hits.items() if count == most > 0}
-
-    def matches(niche: str, title: str) -> bool:
-        words = _words(title) if banned or niche not in niches else set[str]()
-        if words & banned:
-            return False
-        return not needed or niche in niches or any(wanted <= words for wanted in needed)
-
-    return matches
+    return _Wanted(frozenset(NICHES) if not needed else frozenset(niches), tuple(needed), frozenset(banned))
 
 
-def _ordered(found: Sequence[Found], order: str, text: str) -> list[Found]:
+def _ordered(found: list[Found], order: str, text: str) -> list[Found]:
     match order:
         case "date":
-            return sorted(
-                found, key=lambda it: it.published_at if isinstance(it, Video) else it.created_at, reverse=True
+            return nlargest(
+                SEARCH_LIMIT, found, key=lambda it: it.published_at if isinstance(it, Video) else it.created_at
             )
         case "viewCount" | "rating" | "videoCount":
-            return sorted(found, key=lambda it: it.views if isinstance(it, Video) else it.views_per_video, reverse=True)
+            return nlargest(
+                SEARCH_LIMIT, found, key=lambda it: it.views if isinstance(it, Video) else it.views_per_video
+            )
         case "title":
-            return sorted(found, key=lambda it: it.title)
-        case "relevance":
-            # Relevance is nobody's business: an order of its own for each query, and the same each time.
-            return sorted(found, key=lambda it: digest(8, "relevance", text, it.id))
+            return nsmallest(SEARCH_LIMIT, found, key=lambda it: it.title)
         case _:
-            raise api_errors.invalid_value("order", order)
+            # Relevance is nobody's business: an order of its own for each query, and the same each time.
+            lots = Lots(f"relevance/{text}", 8)
+            return nsmallest(SEARCH_LIMIT, found, key=lambda it: lots.number(it.id))
 
 
 def estimated_total(text: str, found: int) -> int:

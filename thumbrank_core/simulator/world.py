@@ -5,8 +5,10 @@ each concern (qualities, titles, noise, ...) draws from its own stream, so that 
 changing `title_mentions` changes titles only. No HTTP and no drawing here.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import gc
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 from thumbrank_core.niches import NICHES
 from thumbrank_core.simulator import ids
 from thumbrank_core.simulator.channels import Channel, sample_channels
+from thumbrank_core.simulator.lots import Lots
 from thumbrank_core.simulator.qualities import picture_effect, sample_qualities, title_effect
 from thumbrank_core.simulator.seeds import DEFAULT_SEED
 from thumbrank_core.simulator.titles import write_titles
@@ -38,6 +41,8 @@ _STATES: tuple[tuple[VideoState, float], ...] = (
     ("live", 0.002),
     ("upcoming", 0.002),
 )
+_STATE_NAMES: tuple[VideoState, ...] = (*(name for name, _ in _STATES), "public")
+_PREMIERE = Lots("premiere")
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,13 @@ class WorldSettings:
     title_mentions: float = 0.12
     """The probability that a title names a given picture quality."""
     as_of: datetime = datetime(2026, 8, 1, tzinfo=UTC)
-    """The world's clock. It stands still."""
+    """When the world was looked at: its views and states are those of this moment, and its clock starts here."""
+    niches: tuple[str, ...] = NICHES
+    """Only these are built, each as it is in a world that has all of them."""
+    large_pictures: float = 0.05
+    """The share of videos with standard and maxres pictures."""
+    made_for_kids: float = 0.0
+    """The share of channels that are made for kids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +81,7 @@ class Video:
     """When it was uploaded: the order of the uploads playlist, days before `published_at` for a scheduled video."""
     state: VideoState
     duration_seconds: int
-    """0 while live or upcoming."""
+    """0 while live or upcoming, except for a premiere, which has its length before it begins."""
     views: int
     likes: int | None
     comments: int | None
@@ -138,10 +149,35 @@ def build_world(settings: WorldSettings) -> World:
         raise ValueError("A world needs at least one channel per niche and one video per channel.")
     if settings.as_of.tzinfo is None:
         raise ValueError("as_of needs a time zone, for example 2026-08-01T00:00:00Z.")
+    unknown = sorted(set(settings.niches) - set(NICHES))
+    if unknown or not settings.niches:
+        raise ValueError(f"A world needs some of the niches {', '.join(NICHES)}, and no other.")
+    with _without_garbage_collection():
+        return _build(replace(settings, as_of=settings.as_of.astimezone(UTC)))
+
+
+def removed(video: Video) -> Video:
+    """The same video after its owner deleted it."""
+    return replace(video, state="deleted")
+
+
+@contextmanager
+def _without_garbage_collection() -> Generator[None]:
+    """Nothing that a large world allocates is garbage, and looking for it takes a third of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _build(settings: WorldSettings) -> World:
     channels: list[Channel] = []
     videos: list[Video] = []
     effects: list[NDArray[np.float64]] = []
-    for niche in NICHES:
+    for niche in (niche for niche in NICHES if niche in settings.niches):
         of_niche = sample_channels(
             stream(settings.seed, niche, "channels"),
             niche,
@@ -189,6 +225,13 @@ def _niche_videos(
     comments = (views * (0.0005 + 0.006 * chance[..., 4])).astype(np.int64)
     ahead = _seconds_before_publication(chance[..., 8])
 
+    # Plain lists from here on: reading single numbers out of arrays would take half of the time.
+    state_rows, age_rows, ahead_rows = states.tolist(), ages.astype(np.int64).tolist(), ahead.astype(np.int64).tolist()
+    length_rows, view_rows = durations.astype(np.int64).tolist(), views.tolist()
+    like_rows, comment_rows = likes.tolist(), comments.tolist()
+    shows_likes, shows_comments = (chance[..., 3] >= 0.04).tolist(), (chance[..., 5] >= 0.03).tolist()
+    large_rows = (chance[..., 1] < settings.large_pictures).tolist()
+
     videos: list[Video] = []
     kept: list[NDArray[np.float64]] = []
     for row, channel in enumerate(channels):
@@ -202,29 +245,34 @@ def _niche_videos(
         if channel.has_no_uploads:
             continue
         kept.append(effects[row])
-        for number, title in enumerate(titles):
-            at = (row, number)
-            state: VideoState = (*(name for name, _ in _STATES), "public")[states[at]]
-            published_at = settings.as_of - timedelta(seconds=int(ages[at]))
+        for number, video_id in enumerate(ids.video_ids(settings.seed, niche, row, settings.videos_per_channel)):
+            state = _STATE_NAMES[state_rows[row][number]]
+            published_at = settings.as_of - timedelta(seconds=age_rows[row][number])
+            title = titles[number]
             videos.append(
                 Video(
-                    id=ids.video_id(settings.seed, niche, row, number),
+                    id=video_id,
                     channel=channel,
                     number=number,
                     title=title.text,
                     topic=title.topic,
                     published_at=published_at,
-                    added_at=published_at - timedelta(seconds=int(ahead[at])),
+                    added_at=published_at - timedelta(seconds=ahead_rows[row][number]),
                     state=state,
-                    duration_seconds=0 if state in ("live", "upcoming") else int(durations[at]),
-                    views=int(views[at]),
-                    likes=int(likes[at]) if chance[at][3] >= 0.04 else None,
-                    comments=int(comments[at]) if chance[at][5] >= 0.03 else None,
-                    qualities=tuple(qualities.picture[at].tolist()),
-                    large_pictures=bool(chance[at][1] < 0.05),
+                    duration_seconds=length_rows[row][number] if _has_length(video_id, state) else 0,
+                    views=view_rows[row][number],
+                    likes=like_rows[row][number] if shows_likes[row][number] else None,
+                    comments=comment_rows[row][number] if shows_comments[row][number] else None,
+                    qualities=tuple(qualities.picture[row, number].tolist()),
+                    large_pictures=large_rows[row][number],
                 )
             )
     return videos, np.concatenate(kept) if kept else np.empty(0)
+
+
+def _has_length(video_id: str, state: VideoState) -> bool:
+    """Whether a video's length is known: not while it is live, and of those to come only where it is a premiere."""
+    return state not in ("live", "upcoming") or (state == "upcoming" and _PREMIERE.share(video_id) < 0.5)
 
 
 def _age_seconds(rng: np.random.Generator, channels: int, videos: int) -> NDArray[np.float64]:
