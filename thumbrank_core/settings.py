@@ -28,6 +28,11 @@ class Settings(BaseSettings):
         alias="THUMBRANK_HOME",
         description="All state: Postgres, pictures, MLflow, reports, models.",
     )
+    image_store: SecretStr | None = Field(  # no secret, unless somebody writes one into it
+        default=None,
+        alias="THUMBRANK_IMAGES",
+        description="The pictures: a folder, or s3://bucket/prefix. Unset: below THUMBRANK_HOME.",
+    )
     database_url: SecretStr | None = Field(
         default=None,
         alias="DATABASE_URL",
@@ -93,9 +98,9 @@ class Settings(BaseSettings):
         return None
 
     @property
-    def images(self) -> Path:
-        """The content-addressed picture store."""
-        return self.home / "images"
+    def images(self) -> str:
+        """The place of the content-addressed picture store: a folder or an fsspec URL."""
+        return self.image_store.get_secret_value() if self.image_store else str(self.home / "images")
 
     @property
     def reports(self) -> Path:

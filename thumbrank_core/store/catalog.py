@@ -12,9 +12,10 @@ from typing import Literal
 import psycopg
 
 from thumbrank_core.store.copy import Column, upsert
-from thumbrank_core.store.images import Picture
+from thumbrank_core.store.picture import Picture
 
 Source = Literal["youtube_api", "simulator", "import"]
+VideoKind = Literal["upload", "short", "live", "premiere"]
 MissKind = Literal["channel", "video", "picture", "embedding", "import_row"]
 
 
@@ -31,6 +32,7 @@ class ChannelSeen:
     view_count: int | None = None
     uploads_playlist: str | None = None
     country: str | None = None
+    made_for_kids: bool | None = None
     expires_at: datetime | None = None
 
 
@@ -46,6 +48,7 @@ class VideoSeen:
     seen_at: datetime
     duration_seconds: int | None = None
     live_broadcast: str = "none"
+    kind: VideoKind = "upload"
     category_id: str | None = None
     language: str | None = None
     tags: tuple[str, ...] = ()
@@ -55,16 +58,30 @@ class VideoSeen:
     like_count: int | None = None
     comment_count: int | None = None
     expires_at: datetime | None = None
+    snapshot_expires_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class CountsSeen:
+    """The counts of a video that is stored already."""
+
+    video_id: str
+    view_count: int
+    like_count: int | None
+    comment_count: int | None
+    seen_at: datetime
+    expires_at: datetime | None
 
 
 @dataclass(frozen=True)
 class PictureSeen:
-    """A picture that was up on a video at one moment."""
+    """A picture that was up on a video at one moment. `expires_at` is None for a team's own and for a simulator's."""
 
     video_id: str
     picture: Picture
     url: str | None
     seen_at: datetime
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +93,7 @@ class Miss:
     reason: str
     detail: str
     missed_at: datetime
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +104,7 @@ class Discovery:
     query: str
     rank: int
     discovered_at: datetime
+    expires_at: datetime | None = None
 
 
 @dataclass
@@ -106,6 +125,7 @@ _CHANNEL_COLUMNS = [
     Column("view_count", "int8"),
     Column("uploads_playlist", "text"),
     Column("country", "text"),
+    Column("made_for_kids", "bool"),
     Column("source", "text"),
     Column("fetched_at", "timestamptz"),
     Column("expires_at", "timestamptz"),
@@ -117,6 +137,7 @@ _VIDEO_COLUMNS = [
     Column("published_at", "timestamptz"),
     Column("duration_seconds", "int4"),
     Column("live_broadcast", "text"),
+    Column("video_kind", "text"),
     Column("category_id", "text"),
     Column("language", "text"),
     Column("tags", "text[]"),
@@ -132,6 +153,7 @@ _SNAPSHOT_COLUMNS = [
     Column("view_count", "int8"),
     Column("like_count", "int8"),
     Column("comment_count", "int8"),
+    Column("expires_at", "timestamptz"),
 ]
 _PICTURE_COLUMNS = [
     Column("video_key", "int4"),
@@ -143,6 +165,7 @@ _PICTURE_COLUMNS = [
     Column("phash", "int8"),
     Column("first_seen_at", "timestamptz"),
     Column("last_seen_at", "timestamptz"),
+    Column("expires_at", "timestamptz"),
 ]
 
 
@@ -163,6 +186,7 @@ def record_channels(connection: psycopg.Connection, niche: str, channels: Sequen
             c.view_count,
             c.uploads_playlist,
             c.country,
+            c.made_for_kids,
             c.source,
             c.fetched_at,
             c.expires_at,
@@ -187,6 +211,7 @@ def record_channels(connection: psycopg.Connection, niche: str, channels: Sequen
 def record_videos(connection: psycopg.Connection, videos: Sequence[VideoSeen]) -> Written:
     """Write videos of known channels, and a snapshot of the counts of each that shows its views."""
     channel_keys = keys_of(connection, "channel", {v.channel_id for v in videos})
+    premieres = _seen_as_premieres(connection, [v.video_id for v in videos if v.kind == "live"])
     rows = [
         (
             v.video_id,
@@ -195,6 +220,7 @@ def record_videos(connection: psycopg.Connection, videos: Sequence[VideoSeen]) -
             v.published_at,
             v.duration_seconds,
             v.live_broadcast,
+            "premiere" if v.video_id in premieres else v.kind,
             v.category_id,
             v.language,
             list(v.tags),
@@ -215,24 +241,51 @@ def record_videos(connection: psycopg.Connection, videos: Sequence[VideoSeen]) -
         update=names(_VIDEO_COLUMNS, "video_id", "channel_key"),
     )
     video_keys = keys_of(connection, "video", {v.video_id for v in videos})
-    snapshots = [
-        (video_keys[v.video_id], v.seen_at, v.view_count, v.like_count, v.comment_count)
-        for v in videos
-        if v.view_count is not None
-    ]
-    upsert(
+    _record_snapshots(
         connection,
-        "thumbrank.view_snapshots",
-        _SNAPSHOT_COLUMNS,
-        snapshots,
-        key=["video_key", "observed_at"],
-        update=[],
+        [
+            (video_keys[v.video_id], v.seen_at, v.view_count, v.like_count, v.comment_count, v.snapshot_expires_at)
+            for v in videos
+            if v.view_count is not None
+        ],
     )
     return Written(counts.inserted, counts.updated)
 
 
+def record_counts(connection: psycopg.Connection, counts: Sequence[CountsSeen]) -> int:
+    """Append a snapshot to each video that is stored; returns how many were new."""
+    video_keys = keys_of(connection, "video", {c.video_id for c in counts})
+    return _record_snapshots(
+        connection,
+        [
+            (video_keys[c.video_id], c.seen_at, c.view_count, c.like_count, c.comment_count, c.expires_at)
+            for c in counts
+            if c.video_id in video_keys
+        ],
+    )
+
+
+def _record_snapshots(connection: psycopg.Connection, rows: Sequence[tuple[object, ...]]) -> int:
+    key = ["video_key", "observed_at"]
+    return upsert(connection, "thumbrank.view_snapshots", _SNAPSHOT_COLUMNS, rows, key=key, update=[]).inserted
+
+
+def _seen_as_premieres(connection: psycopg.Connection, video_ids: Sequence[str]) -> set[str]:
+    """Those that were premieres before they began: once over, the API shows them as recorded live streams."""
+    if not video_ids:
+        return set()
+    rows = connection.execute(
+        "select video_id from thumbrank.thumbnails where video_id = any(%s) and video_kind = 'premiere'",
+        (list(video_ids),),
+    ).fetchall()
+    return {str(video_id) for (video_id,) in rows}
+
+
 def record_pictures(connection: psycopg.Connection, pictures: Sequence[PictureSeen]) -> Written:
-    """Write which picture was seen on which video; a new picture is a new version, the same one is seen once more."""
+    """Write which picture was seen on which video; a new picture is a new version, the same one is seen once more.
+
+    A video that was removed while its picture was on its way is left out.
+    """
     video_keys = keys_of(connection, "video", {p.video_id for p in pictures})
     rows = [
         (
@@ -245,8 +298,10 @@ def record_pictures(connection: psycopg.Connection, pictures: Sequence[PictureSe
             p.picture.phash,
             p.seen_at,
             p.seen_at,
+            p.expires_at,
         )
         for p in pictures
+        if p.video_id in video_keys
     ]
     counts = upsert(
         connection,
@@ -254,7 +309,7 @@ def record_pictures(connection: psycopg.Connection, pictures: Sequence[PictureSe
         _PICTURE_COLUMNS,
         rows,
         key=["video_key", "sha256"],
-        update=["url", "last_seen_at"],
+        update=["url", "last_seen_at", "expires_at"],
     )
     return Written(counts.inserted, counts.updated)
 
@@ -268,15 +323,18 @@ def record_misses(connection: psycopg.Connection, niche: str, misses: Iterable[M
         Column("reason", "text"),
         Column("detail", "text"),
         Column("missed_at", "timestamptz"),
+        Column("expires_at", "timestamptz"),
     ]
-    rows = [(m.kind, m.item_id, niche, m.reason, m.detail, m.missed_at) for m in misses]
+    rows = [(m.kind, m.item_id, niche, m.reason, m.detail, m.missed_at, m.expires_at) for m in misses]
+    if not rows:
+        return Written()
     counts = upsert(
         connection,
         "thumbrank.misses",
         columns,
         rows,
         key=["kind", "niche", "item_id"],
-        update=["reason", "detail", "missed_at"],
+        update=["reason", "detail", "missed_at", "expires_at"],
     )
     return Written(counts.inserted, counts.updated)
 
@@ -289,16 +347,26 @@ def clear_misses(connection: psycopg.Connection, kind: MissKind, item_ids: Seque
 
 
 def record_discoveries(connection: psycopg.Connection, niche: str, discoveries: Sequence[Discovery]) -> Written:
-    """Write which query found which channel, first sighting wins."""
+    """Write which query found which channel when last; of several places in one call the last row stands."""
     columns = [
         Column("channel_id", "text"),
         Column("niche", "text"),
         Column("query", "text"),
         Column("rank", "int4"),
         Column("discovered_at", "timestamptz"),
+        Column("expires_at", "timestamptz"),
     ]
-    rows = [(d.channel_id, niche, d.query, d.rank, d.discovered_at) for d in discoveries]
-    counts = upsert(connection, "thumbrank.discoveries", columns, rows, key=["channel_id", "niche", "query"], update=[])
+    rows = [(d.channel_id, niche, d.query, d.rank, d.discovered_at, d.expires_at) for d in discoveries]
+    if not rows:
+        return Written()
+    counts = upsert(
+        connection,
+        "thumbrank.discoveries",
+        columns,
+        rows,
+        key=["channel_id", "niche", "query"],
+        update=["rank", "discovered_at", "expires_at"],
+    )
     return Written(counts.inserted, counts.updated)
 
 

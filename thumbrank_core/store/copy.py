@@ -223,7 +223,8 @@ def _check_row(row: Sequence[object], columns: Sequence[Column]) -> None:
     if len(row) != len(columns):
         raise ValueError(f"{len(row)} values for {len(columns)} columns")
     for value in row:
-        _check_text(value)
+        if isinstance(value, str | list | tuple):
+            _check_text(value)
 
 
 def _check_text(value: object) -> None:
@@ -270,6 +271,8 @@ def _first_line(error: Exception) -> str:
 
 def storable_text(text: str) -> str:
     """`text` as Postgres can keep it: NUL characters dropped, lone surrogates replaced by U+FFFD, pairs joined."""
+    if text.isascii() and "\x00" not in text:
+        return text
     return text.replace("\x00", "").encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 

@@ -1,148 +1,79 @@
-"""Content-addressed pictures on disk: limits before decode, sha256, perceptual hash.
+"""The picture store: content-addressed, so that a picture is kept once, is never changed, and is checked when read.
 
-What belongs here: bytes in, bytes out, and what can be told of a picture without a model. Where pictures come from is
-youtube/ and imports/; what a model sees is features/.
+What belongs here: pictures by their sha256. What can be told of one picture is picture.py, where bytes lie is blobs.py.
 """
 
 import hashlib
-import io
-import os
-import tempfile
-import warnings
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-from PIL import Image, ImageFile, UnidentifiedImageError
-from scipy.fft import dctn
-
-from thumbrank_core.errors import ThumbrankError
-
-MAX_BYTES = 8 * 1024 * 1024
-"""YouTube accepts thumbnails up to 2 MB (50 MB for 4K); what is served is far smaller."""
-MAX_PIXELS = 3840 * 2160
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
-
-ImageFile.LOAD_TRUNCATED_IMAGES = False
+from thumbrank_core.store.blobs import open_blobs
+from thumbrank_core.store.picture import Picture, PictureError, inspect
 
 
-class PictureError(ThumbrankError):
-    """Bytes that are not a usable picture. `reason` is the short name a miss is counted under."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture that decodes. `phash` is a signed 64-bit integer, as Postgres keeps it."""
-
-    sha256: bytes
-    width: int
-    height: int
-    bytes: int
-    phash: int
-
-
-def perceptual_hash(image: Image.Image) -> int:
-    """64-bit DCT hash: the signs of the low frequencies of a 32x32 grey picture against their median.
-
-    Source: the pHash construction (Zauner 2010). Near duplicates differ in a few bits.
-    """
-    grey = np.asarray(image.convert("L").resize((32, 32), Image.Resampling.BILINEAR), dtype=np.float64)
-    spectrum: npt.NDArray[np.float64] = np.asarray(dctn(grey, norm="ortho"))[:8, :8].ravel()
-    bits = spectrum > np.median(spectrum[1:])
-    return int(np.packbits(bits).view(">i8")[0])
-
-
-def inspect(data: bytes) -> Picture:
-    """Decode `data` completely and describe it.
-
-    Raises:
-        PictureError: empty, too large, not a picture, truncated, or the grey 120x90 placeholder of a missing picture.
-    """
-    if not data:
-        raise PictureError("empty", "the picture has no bytes.")
-    if len(data) > MAX_BYTES:
-        raise PictureError("too_large", f"the picture has {len(data):,} bytes; at most {MAX_BYTES:,} are read.")
-    image = _open(data)
-    width, height = image.size
-    if (width, height) == (120, 90):
-        raise PictureError("placeholder", "the picture is 120x90: YouTube's placeholder, not a thumbnail.")
-    return Picture(hashlib.sha256(data).digest(), width, height, len(data), perceptual_hash(image))
-
-
-def _open(data: bytes) -> Image.Image:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-            if image.width * image.height > MAX_PIXELS:  # the header says so before anything is decoded
-                raise PictureError(
-                    "too_large", f"the picture is {image.width}x{image.height}; at most 3840x2160 is decoded."
-                )
-            image.load()
-            return image
-    except UnidentifiedImageError:
-        raise PictureError("not_a_picture", "the bytes are not a JPEG, PNG, WEBP or GIF picture.") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise PictureError(
-            "unreadable", f"the picture does not decode ({str(error)[:80] or type(error).__name__})."
-        ) from None
+def name_of(sha256: bytes) -> str:
+    """The name of a picture in the store: `ab/abcdef…`, 64 hexadecimal figures in one of 256 folders."""
+    figures = sha256.hex()
+    return f"{figures[:2]}/{figures}"
 
 
 class ImageStore:
-    """Files named by their sha256 below one folder; a file is written once, atomically, and never changed."""
+    """Pictures named by their sha256, in a folder or behind any fsspec URL; safe to share between threads.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    Args:
+        place: a folder, or a URL such as s3://bucket/prefix. Nothing is made before the first picture is kept.
 
-    def path(self, sha256: bytes) -> Path:
-        """Where the picture with this digest is kept."""
-        name = sha256.hex()
-        return self.root / name[:2] / name
+    Raises:
+        BlobError: the place is not usable; also from every method, when the disk is full or the store does not answer.
+    """
+
+    def __init__(self, place: str | Path) -> None:
+        self._blobs = open_blobs(place)
+
+    @property
+    def place(self) -> str:
+        """Where the pictures are, as a person would write it; it holds no secret."""
+        return self._blobs.place
 
     def put(self, data: bytes) -> Picture:
         """Check and keep a picture.
 
         Raises:
             PictureError: it is not usable; nothing is written.
-            ThumbrankError: the disk is full or the folder cannot be written.
         """
         picture = inspect(data)
-        target = self.path(picture.sha256)
-        if target.exists():
-            return picture
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=target.parent)
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(data)
-                Path(temporary).replace(target)
-            except BaseException:
-                Path(temporary).unlink(missing_ok=True)
-                raise
-        except OSError as error:
-            raise ThumbrankError(
-                f"The picture store {self.root} cannot be written ({error.strerror}): free space there, or set THUMBRANK_HOME."
-            ) from None
+        self._blobs.write(name_of(picture.sha256), data)
         return picture
 
     def read(self, sha256: bytes) -> bytes:
         """The bytes of a kept picture.
 
         Raises:
-            PictureError: the file is gone or is not what its name says.
+            PictureError: `file_missing`: it is not there; `file_changed`: it is not what its name says.
         """
         try:
-            data = self.path(sha256).read_bytes()
-        except OSError:
-            raise PictureError("file_missing", f"the picture file {sha256.hex()[:12]} is not in {self.root}.") from None
+            data = self._blobs.read(name_of(sha256))
+        except FileNotFoundError:
+            raise PictureError("file_missing", f"the picture {sha256.hex()[:12]} is not in {self.place}.") from None
         if hashlib.sha256(data).digest() != sha256:
             raise PictureError(
-                "file_changed", f"the picture file {sha256.hex()[:12]} in {self.root} is not what its name says."
+                "file_changed", f"the picture {sha256.hex()[:12]} in {self.place} is not what its name says."
             )
         return data
+
+    def exists(self, sha256: bytes) -> bool:
+        """Whether the picture is kept; its content is not read."""
+        return self._blobs.exists(name_of(sha256))
+
+    def delete(self, sha256s: Iterable[bytes]) -> int:
+        """Remove pictures for good; how many. An object store counts those that it did not have, too: it does not tell."""
+        return self._blobs.delete(name_of(sha256) for sha256 in sha256s)
+
+    def known(self, before: datetime) -> Iterator[bytes]:
+        """The digests of the pictures written before that time, whether or not a row names them.
+
+        A picture is kept shortly before its row is committed: what is to be removed for lack of a row must be older
+        than any running fetch.
+        """
+        return (bytes.fromhex(name.partition("/")[2]) for name in self._blobs.names(before))

@@ -1,127 +1,174 @@
-"""Fetching the pictures of a niche: concurrent, bounded, checked by content. A miss is a row with its reason."""
+"""The pictures of a niche: which are wanted, and what is written down of each. A miss is a row with its reason.
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+A picture is wanted where a video lists one and none is stored, and again once the stored one was last seen long enough ago
+that it would soon have to go. What comes back the same is seen once more; what changed is a version of its own.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from itertools import islice
+from datetime import UTC, datetime, timedelta
+from typing import Any, LiteralString
 
-import httpx
+import psycopg
 
 from thumbrank_core.batches import batched
+from thumbrank_core.policy import Policy, RetentionPolicy
 from thumbrank_core.progress import track
 from thumbrank_core.store.catalog import Miss, PictureSeen, clear_misses, record_misses, record_pictures
 from thumbrank_core.store.database import Database
-from thumbrank_core.store.images import MAX_BYTES, ImageStore, PictureError
+from thumbrank_core.store.images import ImageStore
+from thumbrank_core.store.picture import PictureError
+from thumbrank_core.youtube.download import Downloader
+from thumbrank_core.youtube.in_flight import results
 
-TIMEOUT_SECONDS = 20.0
 COMMIT_EVERY = 200
 """Pictures per transaction: what a killed run may have to fetch again."""
+READ_AT_ONCE = 1000
+"""Wanted pictures read from the database at a time, so that memory does not grow with the niche."""
+
+# A team's own picture is never stale: it is what the team says was up.
+_WANTED: LiteralString = """
+    from thumbrank.thumbnails t join thumbrank.channels c using (channel_key)
+    where c.niche = %(niche)s and t.thumbnail_url is not null
+    and not exists (
+        select from thumbrank.picture_versions p
+        where p.video_key = t.video_key and (p.last_seen_at > %(stale)s or t.source = 'import')
+    )
+    and not exists (
+        select from thumbrank.tombstones x where x.reason = 'forgotten'
+        and ((x.kind = 'video' and x.item_id = t.video_id) or (x.kind = 'channel' and x.item_id = c.channel_id))
+    )
+"""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A picture to fetch."""
+    """A picture to fetch. `expires`: whether it is API data, which may stay only so long."""
 
+    video_key: int
     video_id: str
     url: str
+    expires: bool
 
 
 @dataclass
 class Fetched:
-    """What one niche's downloads did. `bytes` is what came over the wire for the pictures kept."""
+    """What one niche's downloads did. `stored` were had, `versions` of them are new to their video; `bytes` is their size."""
 
     wanted: int = 0
     stored: int = 0
+    versions: int = 0
     bytes: int = 0
     misses: dict[str, int] = field(default_factory=dict[str, int])
 
 
-def wanted_pictures(database: Database, niche: str) -> list[Wanted]:
-    """Videos of the niche that list a 16:9 picture and have none stored yet."""
-    with database.connection() as connection:
-        rows = connection.execute(
-            "select t.video_id, t.thumbnail_url from thumbrank.thumbnails t join thumbrank.channels c using (channel_key) "
-            "where c.niche = %s and t.thumbnail_url is not null "
-            "and not exists (select from thumbrank.picture_versions p where p.video_key = t.video_key) order by t.video_key",
-            (niche,),
-        ).fetchall()
-    return [Wanted(str(video), str(url)) for video, url in rows]
+def fetch_pictures(
+    database: Database, images: ImageStore, niche: str, policy: Policy, *, now: datetime | None = None
+) -> Fetched:
+    """Fetch what is wanted; each result is a stored picture or a recorded miss, committed every 200.
 
+    Args:
+        database: where rows go.
+        images: where pictures go.
+        niche: whose videos.
+        policy: how many downloads at once, from which day on a picture is read again, and how long it may stay.
+        now: the time from which ages are counted. None: this machine's clock; for a simulator's videos, whose clock
+            stands still, the time of their last collection.
 
-def fetch_pictures(database: Database, images: ImageStore, niche: str, workers: int) -> Fetched:
-    """Fetch what is wanted with `workers` connections; each result is a stored picture or a recorded miss."""
-    wanted = wanted_pictures(database, niche)
-    result = Fetched(wanted=len(wanted))
-    limits = httpx.Limits(max_connections=workers, max_keepalive_connections=workers)
+    Raises:
+        ThumbrankError: the store or the database cannot be written; what was committed stays.
+    """
+    begun, started = now or _clock(database, niche), time.monotonic()
+    stale = begun - timedelta(days=policy.retention.refresh_from_day)
+
+    def clock() -> datetime:
+        return begun + timedelta(seconds=time.monotonic() - started)
+
+    workers = policy.collection.downloads
+    result = Fetched(wanted=_count_wanted(database, niche, stale))
     with (
-        track(f"{niche}: pictures", len(wanted)) as advance,
-        httpx.Client(timeout=TIMEOUT_SECONDS, limits=limits, follow_redirects=False) as http,
-        ThreadPoolExecutor(workers, thread_name_prefix="pictures") as pool,
+        track(f"{niche}: pictures", result.wanted) as advance,
+        Downloader(images, at_once=workers, per_host=policy.collection.downloads_per_host, clock=clock) as downloader,
     ):
-        for batch in batched(_in_flight(pool, http, images, wanted, workers * 4), COMMIT_EVERY):
-            _write(database, niche, batch, result)
-            advance(len(batch))
+        fetch, wanted = _fetcher(downloader, clock, policy.retention), wanted_pictures(database, niche, stale)
+        with closing(results(fetch, wanted, workers=workers)) as outcomes:
+            for batch in batched(outcomes, COMMIT_EVERY):
+                _write(database, niche, batch, result)
+                advance(len(batch))
     return result
 
 
-Outcome = PictureSeen | Miss
+def wanted_pictures(database: Database, niche: str, stale: datetime) -> Iterator[Wanted]:
+    """Videos of the niche that list a 16:9 picture of which no version was seen after `stale`; none that were forgotten.
+
+    Each is given once, also when what is written meanwhile leaves it wanted.
+    """
+    after = -1
+    while rows := _read_wanted(database, niche, stale, after):
+        yield from rows
+        after = rows[-1].video_key
 
 
-def _in_flight(
-    pool: ThreadPoolExecutor, http: httpx.Client, images: ImageStore, wanted: Sequence[Wanted], depth: int
-) -> Iterator[Outcome]:
-    """Outcomes as they come, with at most `depth` requests waiting, so that Ctrl-C has little to wait for."""
-    source = iter(wanted)
-    waiting: set[Future[Outcome]] = {pool.submit(_fetch, http, images, want) for want in islice(source, depth)}
-    try:
-        while waiting:
-            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            waiting |= {pool.submit(_fetch, http, images, want) for want in islice(source, len(done))}
-            for future in done:
-                yield future.result()
-    finally:
-        for future in waiting:
-            future.cancel()
+def _read_wanted(database: Database, niche: str, stale: datetime, after: int) -> list[Wanted]:
+    statement: LiteralString = (
+        f"select t.video_key, t.video_id, t.thumbnail_url, t.source = 'youtube_api' {_WANTED}"
+        "and t.video_key > %(after)s order by t.video_key limit %(limit)s"
+    )
+    values = {"niche": niche, "stale": stale, "after": after, "limit": READ_AT_ONCE}
+    with database.connection() as connection:
+        return [Wanted(*row) for row in connection.execute(statement, values).fetchall()]
 
 
-def _fetch(http: httpx.Client, images: ImageStore, want: Wanted) -> Outcome:
-    now = datetime.now(UTC)
-    try:
-        data, now = _download(http, want.url)
-        return PictureSeen(want.video_id, images.put(data), want.url, now)
-    except PictureError as error:
-        return Miss("picture", want.video_id, error.reason, str(error), now)
-    except httpx.HTTPError as error:
-        reason = type(error).__name__
-        return Miss("picture", want.video_id, "unreachable", f"The picture host did not answer ({reason}).", now)
+def _count_wanted(database: Database, niche: str, stale: datetime) -> int:
+    with database.connection() as connection:
+        return _one(connection, f"select count(*)::int {_WANTED}", {"niche": niche, "stale": stale})
 
 
-def _download(http: httpx.Client, url: str) -> tuple[bytes, datetime]:
-    """The bytes and the server's time: pictures and counts are dated by the same clock."""
-    if not url.startswith(("https://", "http://")):
-        raise PictureError("bad_url", "the picture's address is not http(s).")
-    with http.stream("GET", url) as response:
-        if response.status_code != 200:  # a missing size answers 404 with a grey picture as its body
-            raise PictureError(f"http_{response.status_code}", f"the picture host answered {response.status_code}.")
-        data = bytearray()
-        for chunk in response.iter_bytes():
-            data += chunk
-            if len(data) > MAX_BYTES:
-                raise PictureError("too_large", f"the picture is larger than {MAX_BYTES:,} bytes.")
-        sent = response.headers.get("date")
-    return bytes(data), parsedate_to_datetime(sent).astimezone(UTC) if sent else datetime.now(UTC)
+def _clock(database: Database, niche: str) -> datetime:
+    statement: LiteralString = (
+        "select max(t.fetched_at) from thumbrank.thumbnails t join thumbrank.channels c using (channel_key) "
+        "where c.niche = %(niche)s and t.source = 'simulator'"
+    )
+    with database.connection() as connection:
+        return _one(connection, statement, {"niche": niche}) or datetime.now(UTC)
 
 
-def _write(database: Database, niche: str, outcomes: Sequence[Outcome], result: Fetched) -> None:
+def _one(connection: psycopg.Connection, statement: LiteralString, values: dict[str, object]) -> Any:
+    row = connection.execute(statement, values).fetchone()
+    assert row is not None, "an aggregate without group by returns one row"
+    return row[0]
+
+
+def _fetcher(
+    downloader: Downloader, clock: Callable[[], datetime], retention: RetentionPolicy
+) -> Callable[[Wanted], PictureSeen | Miss]:
+    """From what is wanted to what is written down of it, in whichever thread."""
+
+    def expiry(want: Wanted, seen_at: datetime) -> datetime | None:
+        return seen_at + timedelta(days=retention.days) if want.expires else None
+
+    def fetch(want: Wanted) -> PictureSeen | Miss:
+        try:
+            found = downloader.fetch(want.url)
+        except PictureError as error:
+            at = clock()
+            return Miss("picture", want.video_id, error.reason, str(error), at, expiry(want, at))
+        return PictureSeen(want.video_id, found.picture, want.url, found.seen_at, expiry(want, found.seen_at))
+
+    return fetch
+
+
+def _write(database: Database, niche: str, outcomes: Sequence[PictureSeen | Miss], result: Fetched) -> None:
     seen = [outcome for outcome in outcomes if isinstance(outcome, PictureSeen)]
     missed = [outcome for outcome in outcomes if isinstance(outcome, Miss)]
     with database.connection() as connection:
-        record_pictures(connection, seen)
+        written = record_pictures(connection, seen)
         clear_misses(connection, "picture", [picture.video_id for picture in seen])
         record_misses(connection, niche, missed)
-    result.stored += len(seen)
+    result.stored += written.inserted + written.updated
+    result.versions += written.inserted
     result.bytes += sum(picture.picture.bytes for picture in seen)
     for miss in missed:
         result.misses[miss.reason] = result.misses.get(miss.reason, 0) + 1
