@@ -10,6 +10,7 @@ from thumbrank_dagster.defs.deploy import assets as deploy
 from thumbrank_dagster.defs.embed import assets as embed
 from thumbrank_dagster.defs.evaluate import assets as evaluate
 from thumbrank_dagster.defs.label import assets as label
+from thumbrank_dagster.defs.operations import retention
 from thumbrank_dagster.defs.operations.jobs import refresh_niche, train_and_deploy
 from thumbrank_dagster.defs.train import assets as train
 from thumbrank_dagster.resources.mlflow import MlflowResource
@@ -26,7 +27,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> dg.Defini
         **(resource_overrides or {}),
     }
     return dg.Definitions(
-        assets=dg.load_assets_from_modules([collect, label, embed, train, evaluate, deploy]),
+        assets=dg.load_assets_from_modules([collect, label, embed, train, evaluate, deploy, retention]),
         jobs=[refresh_niche, train_and_deploy],
         resources=resources,
         # One process and one step at a time: a model and a step's data share the memory of the machine that runs them.

@@ -3,17 +3,20 @@
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, select_autoescape
 
 from thumbrank_core.evaluation import plots
 from thumbrank_core.evaluation.bootstrap import DRAWS, FEW_CHANNELS
 from thumbrank_core.evaluation.evaluate import CEILING, METRICS, MODEL, Evaluation
 from thumbrank_core.evaluation.gate import Verdict
+from thumbrank_core.evaluation.shown import Shown, templates
+from thumbrank_core.features.cache import title_sha256
 from thumbrank_core.model.bundle import BundleCard
-from thumbrank_core.store.images import ImageStore, PictureError
+from thumbrank_core.store.images import ImageStore
+from thumbrank_core.store.picture import PictureError
 from thumbrank_core.training.dataset import Dataset
 
 EXAMPLES = 4
@@ -32,8 +35,12 @@ DEFINITIONS = {
 
 @dataclass(frozen=True)
 class Side:
-    """One video of an example pair. `picture` is a data URI, or None with the reason it is missing."""
+    """One video of an example pair. `picture` is a data URI, or None with the reason it is missing.
 
+    `mark` is `Shown.mark()`: what retention finds and takes out later.
+    """
+
+    mark: str
     title: str
     picture: str | None
     label: float
@@ -51,27 +58,28 @@ class Example:
 
 def render(evaluation: Evaluation, verdict: Verdict, card: BundleCard, dataset: Dataset, images: ImageStore) -> str:
     """The page as text."""
-    environment = Environment(
-        loader=PackageLoader("thumbrank_core.evaluation"), autoescape=select_autoescape(default=True), trim_blocks=True
-    )
     right, wrong = _examples(evaluation, dataset, images)
-    return environment.get_template("report.html.j2").render(
-        evaluation=evaluation,
-        verdict=verdict,
-        card=card,
-        sources=[SOURCES[source] for source in dataset.sources],
-        simulated="simulator" in dataset.sources,
-        metrics=METRICS,
-        definitions=DEFINITIONS,
-        ceiling=CEILING,
-        model=MODEL,
-        caveats=caveats(evaluation),
-        draws=DRAWS,
-        bars=_uri(plots.accuracy_bars(evaluation.overall), "png"),
-        curve=_uri(plots.learning_curve(card.history, card.best_epoch), "png"),
-        niches=_uri(plots.niche_bars(evaluation), "png"),
-        right=right,
-        wrong=wrong,
+    return (
+        templates()
+        .get_template("report.html.j2")
+        .render(
+            evaluation=evaluation,
+            verdict=verdict,
+            card=card,
+            sources=[SOURCES[source] for source in dataset.sources],
+            simulated="simulator" in dataset.sources,
+            metrics=METRICS,
+            definitions=DEFINITIONS,
+            ceiling=CEILING,
+            model=MODEL,
+            caveats=caveats(evaluation),
+            draws=DRAWS,
+            bars=_uri(plots.accuracy_bars(evaluation.overall), "png"),
+            curve=_uri(plots.learning_curve(card.history, card.best_epoch), "png"),
+            niches=_uri(plots.niche_bars(evaluation), "png"),
+            right=right,
+            wrong=wrong,
+        )
     )
 
 
@@ -132,10 +140,11 @@ def _examples(evaluation: Evaluation, dataset: Dataset, images: ImageStore) -> t
 
 def _side(dataset: Dataset, images: ImageStore, item: int) -> Side:
     title, label = dataset.items.title[item], float(dataset.items.views_per_hour[item])
+    video_id, picture, now = dataset.items.video_id[item], dataset.items.picture[item], datetime.now(UTC)
     try:
-        data = images.read(dataset.items.picture[item])
+        data = images.read(picture)
     except PictureError as error:
-        return Side(title, None, label, error.reason)
+        return Side(Shown(video_id, title_sha256(title), None, now).mark(), title, None, label, error.reason)
     kind = (
         "png"
         if data[:4] == b"\x89PNG"
@@ -145,7 +154,7 @@ def _side(dataset: Dataset, images: ImageStore, item: int) -> Side:
         if data[:3] == b"GIF"
         else "jpeg"
     )
-    return Side(title, _uri(data, kind), label)
+    return Side(Shown(video_id, title_sha256(title), picture, now).mark(), title, _uri(data, kind), label)
 
 
 def _uri(data: bytes, kind: str) -> str:
