@@ -2,7 +2,7 @@
 
 import typer
 
-from thumbrank_core.commands import database, importing
+from thumbrank_core.commands import collect, database, importing, plan, retention
 from thumbrank_core.commands.common import OneSentence, stdout
 
 __all__ = ["app", "stdout"]
@@ -16,4 +16,7 @@ app = typer.Typer(
     help="Rank thumbnails by what each channel's own history shows.",
 )
 app.add_typer(database.app, name="db")
+app.add_typer(collect.app)
+app.add_typer(plan.app)
 app.add_typer(importing.app)
+app.add_typer(retention.app)

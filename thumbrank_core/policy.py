@@ -33,7 +33,6 @@ class CollectionPolicy(_Section):
     largest_picture: int = Field(
         ge=180, le=2160, description="Height in pixels above which a listed size is not fetched; encoders see 224."
     )
-    made_for_kids: Literal["exclude", "include"] = Field(description="Channels made for kids are not listed.")
     trainability: Literal["off", "sample", "require"] = Field(
         description="Ask for the creator's third-party training setting: never, of a sample, of every video."
     )
@@ -65,6 +64,9 @@ class CriteriaPolicy(_Section):
     min_subscribers: int = Field(ge=0)
     active_min_videos: int = Field(ge=0, description="A channel is active with so many uploads in the window.")
     active_window_days: int = Field(ge=1)
+    made_for_kids: Literal["exclude", "include"] = Field(
+        description="Whether videos made for kids count; channels made for kids are then not even listed."
+    )
 
 
 class PairPolicy(_Section):

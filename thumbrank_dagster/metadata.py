@@ -4,6 +4,7 @@ import base64
 import dataclasses
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
@@ -29,7 +30,9 @@ def counts(record: Any, **more: Any) -> MetadataValues:
 
 
 def _value(value: Any) -> Any:
-    return dg.MetadataValue.json(dict(value)) if isinstance(value, Mapping) else value
+    if isinstance(value, Mapping):
+        return dg.MetadataValue.json(dict(value))
+    return dg.MetadataValue.timestamp(value) if isinstance(value, datetime) else value
 
 
 def picture(png: bytes, description: str) -> dg.MarkdownMetadataValue:

@@ -19,10 +19,8 @@ alter table thumbrank.discoveries add column expires_at timestamptz;
 alter table thumbrank.view_snapshots add column expires_at timestamptz;
 alter table thumbrank.picture_versions add column expires_at timestamptz;
 alter table thumbrank.misses add column expires_at timestamptz;
-create index channels_expires on thumbrank.channels (expires_at);
-create index thumbnails_expires on thumbrank.thumbnails (expires_at);
-create index view_snapshots_expires on thumbrank.view_snapshots (expires_at);
-create index picture_versions_expires on thumbrank.picture_versions (expires_at);
+-- Appended in order of time, so a block-range index finds what is old at next to no cost for writing.
+create index view_snapshots_observed on thumbrank.view_snapshots using brin (observed_at);
 
 create table thumbrank.quota_ledger (
     pacific_date date not null,
@@ -44,35 +42,39 @@ create table thumbrank.collection_runs (
     niche        thumbrank.niche primary key,
     crawl_id     uuid not null,
     started_at   timestamptz not null,
+    planned      text[] not null default '{}',
     finished_at  timestamptz,
-    stage        text not null,
     state        text not null check (state in ('running', 'partial', 'complete')),
-    reason       text,
+    reason       text not null default '',
     resumes_at   timestamptz
 );
-comment on table thumbrank.collection_runs is 'The last collection of each niche: complete, or where it stands and when it can go on.';
+comment on table thumbrank.collection_runs is 'The last collection of each niche: complete, or why it stands still and when it can go on.';
+comment on column thumbrank.collection_runs.started_at is 'The server''s clock; search pages and windows of the whole collection are counted from it.';
+comment on column thumbrank.collection_runs.planned is 'Stages whose work has been written to collection_progress or collection_queue.';
 
 create table thumbrank.collection_progress (
     niche       thumbrank.niche not null,
     stage       text not null check (stage in ('discover', 'vet', 'list')),
     item        text not null,
-    position    integer not null,
+    position    bigint generated always as identity,
     page_token  text,
     pages       integer not null default 0,
     done        boolean not null default false,
     primary key (niche, stage, item)
 );
 comment on table thumbrank.collection_progress is
-    'Where a collection stands: a query, a candidate channel or an uploads playlist, with the next page. Emptied when it is complete.';
+    'Where a collection stands: a query, a candidate channel, a channel''s uploads, each with its next page. Emptied when it is complete.';
+create index collection_progress_position on thumbrank.collection_progress (niche, stage, position) where not done;
 
 create table thumbrank.collection_queue (
     niche       thumbrank.niche not null,
+    stage       text not null check (stage in ('hydrate', 'snapshot', 'refresh', 'trainability')),
     position    bigint generated always as identity,
     video_id    text not null,
-    primary key (niche, video_id)
+    primary key (niche, stage, video_id)
 );
-comment on table thumbrank.collection_queue is 'Videos that were listed and are still to be read. Empty when a collection is complete.';
-create index collection_queue_position on thumbrank.collection_queue (niche, position);
+comment on table thumbrank.collection_queue is 'Videos that a stage is still to ask for. Empty when a collection is complete.';
+create index collection_queue_position on thumbrank.collection_queue (niche, stage, position);
 
 create table thumbrank.tombstones (
     kind      text not null check (kind in ('channel', 'video')),
@@ -92,3 +94,9 @@ create table thumbrank.retention_audit (
     counts    jsonb not null
 );
 comment on table thumbrank.retention_audit is 'One row a removal: what was removed, counted by store; never its content.';
+
+-- A picture that goes from A to B and back to A shows A: what was seen last counts.
+create or replace view thumbrank.current_pictures as
+    select distinct on (video_key) video_key, sha256, width, height, first_seen_at, last_seen_at
+    from thumbrank.picture_versions
+    order by video_key, last_seen_at desc, first_seen_at desc, sha256;

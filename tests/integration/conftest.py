@@ -1,9 +1,12 @@
 """A small simulated YouTube that the integration tests share, and ways to fill a database without it."""
 
+import itertools
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 from pydantic import SecretStr
 
@@ -24,6 +27,7 @@ from thumbrank_core.youtube.client import YouTube
 
 SETTINGS = WorldSettings(seed=3, channels_per_niche=6, videos_per_channel=14)
 SEEN = datetime(2026, 8, 1, tzinfo=UTC)
+_HOUSES = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
@@ -92,3 +96,39 @@ def store_videos(
                 ],
             )
     return made
+
+
+@pytest.fixture(scope="session")
+def filled_house(postgres, migrated_template, world, tmp_path_factory):
+    """A database and a home folder to copy from: training once is enough for every test of retention."""
+    from tests.integration.retention_house import fill
+
+    home = tmp_path_factory.mktemp("filled_house")
+    with Database(postgres.create_database("filled_house", template=migrated_template)) as db:
+        return home, fill(db, home, world)
+
+
+@pytest.fixture
+def house_url(postgres, filled_house):
+    name = f"house_{next(_HOUSES)}"
+    yield postgres.create_database(name, template="filled_house")
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
+        connection.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def house(house_url, filled_house, tmp_path):
+    """A `House` of one's own."""
+    from tests.integration.retention_house import House
+
+    home, made = filled_house
+    shutil.copytree(home, tmp_path / "home")
+    with Database(house_url) as db:
+        yield House(db, tmp_path / "home", made)
+
+
+@pytest.fixture(scope="session")
+def collecting_db(postgres, migrated_template):
+    """One database for all tests of collection; `collecting.emptied` before each."""
+    with Database(postgres.create_database("collecting", template=migrated_template)) as db:
+        yield db

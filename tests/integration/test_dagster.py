@@ -24,6 +24,7 @@ EDGES = {
     "trained_model": {"embeddings"},
     "evaluation_report": {"trained_model"},
     "deployed_model": {"evaluation_report"},
+    "retention": set(),
 }
 
 
@@ -69,11 +70,12 @@ def test_every_asset_says_what_it_is_and_whose(definitions):
         assert node.code_version
 
 
-def test_blocking_checks_stand_at_the_borders(definitions):
+def test_checks_stand_at_the_borders(definitions):
     graph = definitions.resolve_asset_graph()
     found = {(key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys}
     assert found == {
         ("raw_videos", "has_videos"),
+        ("raw_videos", "complete"),
         ("thumbnail_images", "coverage"),
         ("training_pairs", "has_pairs"),
         ("training_pairs", "balanced_orientation"),
@@ -150,6 +152,7 @@ def test_collecting_a_niche_through_dagster_reports_counts_and_a_version(definit
     [event] = result.get_asset_materialization_events()
     materialised = event.step_materialization_data.materialization
     assert materialised.metadata["dagster/partition_row_count"].value > 50
-    assert materialised.metadata["calls"].value > 0
+    assert materialised.metadata["collection"].value == "complete"
+    assert materialised.metadata["units"].value["default"] > 0
     assert materialised.tags["dagster/data_version"]
     assert os.environ["YOUTUBE_API_KEY"] == "simulator"

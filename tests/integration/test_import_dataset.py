@@ -11,6 +11,7 @@ import pytest
 from thumbrank_core.imports.dataset import import_dataset
 from thumbrank_core.simulator.pictures import jpeg_bytes
 from thumbrank_core.store.catalog import miss_counts
+from thumbrank_core.store.tombstones import record
 from thumbrank_core.youtube.records import time_of
 
 FIELDS = ["videoId", "channelId", "title", "publishedAt", "viewCount", "duration"]
@@ -78,6 +79,18 @@ def test_a_mended_file_takes_its_misses_back(db, images, world, folder):
         assert miss_counts(connection, "gaming", "import_row") == {}
 
 
+def test_what_was_forgotten_does_not_come_back_with_an_import(db, images, world, folder):
+    videos, records = rows(world, 5)
+    path = write(folder, world, videos, records)
+    with db.connection() as connection:
+        record(connection, "video", [videos[0].id], "forgotten", SEEN)
+    result = load(db, images, path, folder)
+    assert (result.videos, result.pictures, result.row_misses) == (4, 4, {"forgotten": 1})
+    with db.connection() as connection:
+        stored = {video for (video,) in connection.execute("select video_id from thumbrank.thumbnails").fetchall()}
+    assert stored == {video.id for video in videos[1:]}
+
+
 def test_unreadable_and_absent_pictures_are_misses_and_their_rows_stay(db, images, world, folder):
     videos, records = rows(world, 6)
     path = write(folder, world, videos, records)
@@ -87,7 +100,7 @@ def test_unreadable_and_absent_pictures_are_misses_and_their_rows_stay(db, image
     picture.write_bytes(picture.read_bytes()[:800])
     result = load(db, images, path, folder)
     assert (result.videos, result.pictures) == (6, 3)
-    assert result.picture_misses == {"not_a_picture": 1, "no_file": 1, "unreadable": 1}
+    assert result.picture_misses == {"not_a_picture": 1, "no_file": 1, "truncated": 1}
 
 
 @pytest.mark.parametrize("kind", ["parquet", "jsonl"])

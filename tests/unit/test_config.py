@@ -1,10 +1,12 @@
 """What a data team edits, and what it is told when it is wrong."""
 
 import pytest
+import yaml
 
 from thumbrank_core.errors import ThumbrankError
 from thumbrank_core.features.specs import EncoderError, load_set, locate
 from thumbrank_core.niches import NICHES, UnknownNicheError, enabled_niches, load_niches, require_niche
+from thumbrank_core.paths import config_file
 from thumbrank_core.policy import load_policy
 
 
@@ -36,11 +38,80 @@ def test_a_wrong_niches_file_is_one_sentence(tmp_path, text, says):
         load_niches(path)
 
 
-def test_a_wrong_policy_names_its_field(tmp_path):
+def written_policy(tmp_path, **changes):
+    """The shipped policy with some sections changed; None takes one out."""
+    policy = yaml.safe_load(config_file("policy.yaml").read_text(encoding="utf-8"))
+    for name, change in changes.items():
+        if change is None:
+            del policy[name]
+        else:
+            policy[name] = policy.get(name, {}) | change if isinstance(change, dict) else change
     path = tmp_path / "policy.yaml"
-    path.write_text("mode: unaudited\ncollection: {per_channel: 0}\ncriteria: {}\npairs: {window_days: 30}")
-    with pytest.raises(ThumbrankError, match=r"collection\.per_channel is wrong"):
-        load_policy(path)
+    path.write_text(yaml.safe_dump(policy), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"collection": {"per_channel": 0}}, r"collection\.per_channel"),
+        ({"collection": {"search_pages": 11}}, r"collection\.search_pages"),
+        ({"collection": {"trainability": "sometimes"}}, r"collection\.trainability"),
+        ({"collection": {"pages": 1}}, r"collection\.pages"),
+        ({"quota": {"search": -1}}, r"quota\.search"),
+        ({"retention": {"days": 31}}, r"retention\.days"),
+        ({"criteria": {"made_for_kids": "maybe"}}, r"criteria\.made_for_kids"),
+        ({"mode": "lenient"}, "mode"),
+        ({"quota": None}, "quota"),
+        ({"extra": 1}, "extra"),
+    ],
+)
+def test_a_wrong_policy_names_its_field(tmp_path, changes, field):
+    with pytest.raises(ThumbrankError, match=rf"^policy\.yaml: {field} is wrong") as caught:
+        load_policy(written_policy(tmp_path, **changes))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_policy_that_is_not_yaml_is_one_sentence(tmp_path):
+    (tmp_path / "policy.yaml").write_text("mode: [")
+    with pytest.raises(ThumbrankError, match=r"^policy\.yaml is not YAML"):
+        load_policy(tmp_path / "policy.yaml")
+
+
+def test_a_profile_changes_what_it_names_and_nothing_else():
+    default, guide = load_policy(), load_policy(profile="guide")
+    assert (guide.collection.per_channel, guide.collection.window_days) == (50, 90)
+    assert default.collection.per_channel == 150
+    assert guide.collection.model_copy(
+        update={"per_channel": default.collection.per_channel, "window_days": default.collection.window_days}
+    ) == (default.collection)
+    assert guide.model_copy(update={"collection": default.collection}) == default
+
+
+def test_a_profile_may_change_what_is_no_section(tmp_path):
+    path = written_policy(tmp_path, profiles={"ours": {"mode": "audited", "quota": {"default": 5}}})
+    assert load_policy(path, profile="ours").mode == "audited"
+    assert load_policy(path, profile="ours").quota.default == 5
+    assert load_policy(path, profile="ours").quota.search == load_policy(path).quota.search
+    assert load_policy(path).mode == "unaudited"
+
+
+def test_an_unknown_profile_lists_the_known_ones():
+    with pytest.raises(ThumbrankError, match=r"policy\.yaml has no profile 'strict': use one of default, guide\."):
+        load_policy(profile="strict")
+
+
+@pytest.mark.parametrize("change", [{"collection": {"per_channel": 0}}, {"colection": {"per_channel": 1}}])
+def test_a_profile_is_validated_like_the_rest(tmp_path, change):
+    with pytest.raises(ThumbrankError, match=r"^policy\.yaml: col.* is wrong"):
+        load_policy(written_policy(tmp_path, profiles={"ours": change}), profile="ours")
+
+
+def test_rows_are_refreshed_before_they_expire_and_quotas_are_youtube_s():
+    policy = load_policy()
+    assert policy.mode == "unaudited"
+    assert policy.retention.refresh_from_day < policy.retention.days <= 30
+    assert (policy.quota.search, policy.quota.stats_batch, policy.quota.default) == (100, 10_000, 10_000)
 
 
 def test_an_unknown_encoder_set_lists_the_known_ones():

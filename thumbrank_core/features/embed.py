@@ -17,7 +17,8 @@ from thumbrank_core.features.specs import EncoderSet, ImageSpec, TitleSpec
 from thumbrank_core.progress import track
 from thumbrank_core.store.catalog import Miss, clear_misses, record_misses
 from thumbrank_core.store.database import Database
-from thumbrank_core.store.images import ImageStore, PictureError
+from thumbrank_core.store.images import ImageStore
+from thumbrank_core.store.picture import PictureError
 
 PICTURE_BATCH = 128
 TITLE_BATCH = 64
@@ -68,7 +69,7 @@ def counted_items(database: Database, niche: str) -> list[Item]:
     with database.connection() as connection:
         rows = connection.execute(
             "select t.video_id, t.title, p.sha256 from thumbrank.thumbnails t join thumbrank.current_pictures p using (video_key) "
-            "join thumbrank.channels c using (channel_key) where c.niche = %(n)s and t.exclusion_reason is null "
+            "join thumbrank.channels c using (channel_key) where c.niche = %(n)s and t.exclusion_reason is null and t.title is not null "
             "order by t.video_key",
             {"n": niche},
         ).fetchall()

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psycopg
+
 from thumbrank_core.batches import batched
 from thumbrank_core.imports.columns import resolve
 from thumbrank_core.imports.readers import BrokenRow, Row, Table, UnreadableFileError, open_table
@@ -20,7 +22,9 @@ from thumbrank_core.store.catalog import (
     record_videos,
 )
 from thumbrank_core.store.database import Database
-from thumbrank_core.store.images import MAX_BYTES, ImageStore, PictureError
+from thumbrank_core.store.images import ImageStore
+from thumbrank_core.store.picture import MAX_BYTES, PictureError
+from thumbrank_core.store.tombstones import forgotten
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
 COMMIT_EVERY = 250
@@ -112,6 +116,7 @@ def _write(
     seen = [picture for picture in pictures if isinstance(picture, PictureSeen)]
     lost = [picture for picture in pictures if isinstance(picture, Miss)]
     with database.connection() as connection:
+        good, seen = _not_forgotten(connection, good, seen, result)
         channels = {entry.channel.channel_id: entry.channel for entry in good}
         owners = record_channels(connection, niche, list(channels.values())).by_niche
         written = record_videos(connection, [entry.video for entry in good])
@@ -129,6 +134,19 @@ def _write(
     for owner, count in owners.items():
         if owner != niche:
             result.elsewhere[owner] = result.elsewhere.get(owner, 0) + count
+
+
+def _not_forgotten(
+    connection: psycopg.Connection, good: Sequence[Parsed], seen: Sequence[PictureSeen], result: Imported
+) -> tuple[list[Parsed], list[PictureSeen]]:
+    """Without what somebody asked us to forget: counted, and not written down again."""
+    videos = forgotten(connection, "video", {entry.video.video_id for entry in good})
+    channels = forgotten(connection, "channel", {entry.channel.channel_id for entry in good})
+    kept = [e for e in good if e.video.video_id not in videos and e.channel.channel_id not in channels]
+    if len(kept) < len(good):
+        result.row_misses["forgotten"] = result.row_misses.get("forgotten", 0) + len(good) - len(kept)
+    ids = {entry.video.video_id for entry in kept}
+    return kept, [picture for picture in seen if picture.video_id in ids]
 
 
 def _picture(images: ImageStore, folder: Path, entry: Parsed) -> PictureSeen | Miss:

@@ -24,9 +24,14 @@ class Criterion:
 
 
 CRITERIA: tuple[Criterion, ...] = (
+    Criterion("expired", "its title and picture expired and were removed", "has_expired"),
     Criterion("no_views", "no view count was ever shown", "view_count is null"),
     Criterion("not_public_yet", "the counts are older than the publication", "observed_at <= published_at"),
     Criterion("live", "live or upcoming when last seen", "live_broadcast <> 'none'"),
+    Criterion(
+        "made_for_kids", "made for kids, which policy.yaml excludes", "%(made_for_kids)s = 'exclude' and made_for_kids"
+    ),
+    Criterion("training_refused", "its creator does not let everybody train on it", "trainability <> 'all'"),
     Criterion("no_picture", "no usable picture is stored", "not has_picture"),
     Criterion("few_views", "fewer views than policy.yaml asks for", "view_count < %(min_views)s"),
     Criterion(
@@ -44,7 +49,9 @@ CRITERIA: tuple[Criterion, ...] = (
 )
 
 _FACTS: LiteralString = """
-    select t.video_key, t.published_at, t.live_broadcast, t.source, c.subscriber_count, s.view_count, s.observed_at,
+    select t.video_key, t.published_at, t.live_broadcast, t.source, t.made_for_kids, t.trainability,
+           c.subscriber_count, s.view_count, s.observed_at,
+           t.title is null as has_expired,
            exists (select from thumbrank.picture_versions p where p.video_key = t.video_key) as has_picture,
            count(*) filter (where t.published_at >= seen.last_seen - make_interval(days => %(active_window_days)s))
                over (partition by t.channel_key) as recent_videos

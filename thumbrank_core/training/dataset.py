@@ -189,7 +189,9 @@ def _item_rows(connection: psycopg.Connection, keys: Sequence[int]) -> list[_Ite
         "select t.video_key, t.video_id, t.title, p.sha256, extract(epoch from t.published_at)::float8, "
         "s.view_count / (extract(epoch from s.observed_at - t.published_at) / 3600.0)::float8 "
         "from thumbrank.thumbnails t join thumbrank.current_pictures p using (video_key) "
-        "join thumbrank.latest_snapshots s using (video_key) where t.video_key = any(%s)",
+        "join thumbrank.latest_snapshots s using (video_key) where t.video_key = any(%s) "
+        # Once the title expired, the pairs may stay longer than what they are learnt from (policy mode audited).
+        "and t.title is not null",
         (list(keys),),
     ).fetchall()
     return [_ItemRow(*row) for row in rows]

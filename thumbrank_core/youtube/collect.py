@@ -1,243 +1,267 @@
-"""Collecting one niche: discover channels, vet them, list their uploads, read their videos. Every public video seen is kept.
+"""Collecting one niche: discover, vet, list, hydrate, refresh, snapshot. Every public video seen is kept.
 
-Each batch is written and committed before the next is asked for, so that a killed run loses at most the requests in
-flight and a second run ends with the same tables.
+What belongs here: the order of the stages, the budget, and what a run says of itself. A run stops cleanly where its
+budget ends or YouTube says so; the next one goes on at the same place and ends with the same tables.
 """
 
-from collections.abc import Iterator, Sequence
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
+from typing import Any, Literal
 
-from thumbrank_core.batches import batched
+import psycopg
+
 from thumbrank_core.errors import ThumbrankError
+from thumbrank_core.exclusions import Exclusions
 from thumbrank_core.niches import NicheConfig
-from thumbrank_core.policy import CollectionPolicy
-from thumbrank_core.progress import track
-from thumbrank_core.store.catalog import (
-    Discovery,
-    Miss,
-    Source,
-    record_channels,
-    record_discoveries,
-    record_misses,
-    record_videos,
-)
+from thumbrank_core.policy import Policy
+from thumbrank_core.progress import say, track
+from thumbrank_core.store.catalog import Source
 from thumbrank_core.store.database import Database
+from thumbrank_core.youtube import crawl as crawls
 from thumbrank_core.youtube.client import MAX_IDS, YouTube
-from thumbrank_core.youtube.errors import SkippableYouTubeError
-from thumbrank_core.youtube.records import channel_of, time_of, video_of
+from thumbrank_core.youtube.crawl import Crawl, Job, Tally
+from thumbrank_core.youtube.forecast import Forecast, forecast, with_retries
+from thumbrank_core.youtube.quota import QuotaLedger
+from thumbrank_core.youtube.stages.base import PagedStage
+from thumbrank_core.youtube.stages.discover import Discover
+from thumbrank_core.youtube.stages.hydrate import Hydrate, ReadVideos, Refresh
+from thumbrank_core.youtube.stages.listing import List
+from thumbrank_core.youtube.stages.snapshot import Snapshot
+from thumbrank_core.youtube.stages.trainability import Trainability
+from thumbrank_core.youtube.stages.vet import Vet
+from thumbrank_core.youtube.waves import Pause, Stage, run_stage
+
+StageName = Literal["discover", "vet", "list", "hydrate", "refresh", "snapshot", "trainability"]
+
+STAGES: dict[StageName, Callable[[Job], Stage[Any]]] = {
+    "discover": Discover,
+    "vet": Vet,
+    "list": List,
+    "hydrate": Hydrate,
+    "refresh": Refresh,
+    "snapshot": Snapshot,
+    "trainability": Trainability,
+}
+"""In the order in which they run."""
+
+CHAIN: tuple[StageName, ...] = ("discover", "vet", "list", "hydrate")
+"""Each works on what the one before it found: a collection that began one of them is complete after the last."""
 
 
 @dataclass
 class Collected:
-    """What one niche's collection did. `calls` counts attempts sent to the API."""
+    """What one run of a niche's collection did. `units` were charged by this run, a unit an attempt."""
 
+    state: Literal["complete", "partial"] = "complete"
+    reason: str = ""
+    resumes_at: datetime | None = None
+    resumed: bool = False
     channels: int = 0
     videos: int = 0
     videos_new: int = 0
+    snapshots: int = 0
     elsewhere: int = 0
     misses: dict[str, int] = field(default_factory=dict[str, int])
-    calls: int = 0
+    units: dict[str, int] = field(default_factory=dict[str, int])
+    forecast_upper: dict[str, int] = field(default_factory=dict[str, int])
+
+    @property
+    def headline(self) -> str:
+        """One line for people."""
+        if self.state == "complete":
+            return "complete"
+        return f"partial, resumes at {self.resumes_at:%Y-%m-%d %H:%M} UTC: {self.reason}"
 
 
 class NothingFoundError(ThumbrankError):
     """Discovery found no channel at all."""
 
 
+def forecast_niche(
+    database: Database,
+    api: YouTube,
+    niche: str,
+    config: NicheConfig,
+    policy: Policy,
+    source: Source,
+    exclusions: Exclusions,
+    *,
+    only: Sequence[StageName] = (),
+    budget: int | None = None,
+) -> Forecast:
+    """What `collect_niche` with the same arguments would spend. Sends nothing and writes nothing."""
+    now = api.now
+    with database.connection() as connection:
+        found = crawls.open_crawl(connection, niche)
+        if found is None or now - found.started_at >= crawls.STALE:
+            found = Crawl(crawls.NOT_BEGUN, now, resumed=False)
+        job = Job(niche, config, policy, exclusions, source, found, Tally())
+        return _capped(forecast(connection, job, _stages(policy, only), now), budget)
+
+
 def collect_niche(
-    database: Database, api: YouTube, niche: str, config: NicheConfig, policy: CollectionPolicy, source: Source
+    database: Database,
+    api: YouTube,
+    niche: str,
+    config: NicheConfig,
+    policy: Policy,
+    source: Source,
+    exclusions: Exclusions,
+    *,
+    only: Sequence[StageName] = (),
+    budget: int | None = None,
 ) -> Collected:
-    """Collect `niche` into the observed tables.
+    """Collect `niche` into the observed tables, or go on where an unfinished collection stands.
+
+    Args:
+        database: migrated.
+        api: a client; this run's ledger becomes its meter.
+        niche: its key.
+        config: queries and channels.
+        policy: limits, lifetimes, units a day.
+        source: what rows are marked with.
+        exclusions: what is never asked for.
+        only: these stages; all, unless named.
+        budget: units of the common bucket that this run may spend at most.
 
     Raises:
-        YouTubeError: the API stopped us; what was written until then stays.
+        FatalYouTubeError: the API refuses us; what was written until then stays, and the next run goes on.
         NothingFoundError: no query of the niche found a channel.
     """
-    calls_before = api.calls
-    result = Collected()
-    found = discover(database, api, niche, config, policy)
-    if not found:
+    stages = _stages(policy, only)
+    ledger = QuotaLedger(database, policy.quota, niche, lambda: api.now)
+    api.meter = ledger
+    now = api.now
+    with database.connection() as connection:
+        job = Job(niche, config, policy, exclusions, source, crawls.begin(connection, niche, now), Tally())
+        planned = _capped(forecast(connection, job, stages, now), budget)
+    ledger.cap(planned.upper)
+    ledger.reserve()
+    pauses: list[Pause] = []
+    ended = False
+    try:
+        for name in stages:
+            pause = _run(database, api, ledger, job, name)
+            if pause is not None:
+                pauses.append(pause)
+        ended = True
+    finally:
+        ledger.release()
+        if not ended:
+            _pause(database, api, niche, Pause("it was interrupted", api.now))
+    return _result(database, api, job, ledger, planned, pauses)
+
+
+def _run(database: Database, api: YouTube, ledger: QuotaLedger, job: Job, name: StageName) -> Pause | None:
+    stage = STAGES[name](job)
+    with database.connection() as connection:
+        # Queries, channels and candidates may have been added since the last run; planning them again never doubles.
+        if isinstance(stage, PagedStage) or name not in crawls.planned_stages(connection, job.niche):
+            stage.plan(connection)
+            crawls.mark_planned(connection, job.niche, name)
+        if isinstance(stage, Hydrate):
+            stage.prune(connection)
+        left = stage.remaining(connection)
+    if name == "vet" and not left:
+        _require_channels(database, job)
+    with track(f"{job.niche}: {name}", left) as advance:
+        workers = job.policy.collection.requests
+        pause = run_stage(database, stage, api, ledger, workers, advance)
+        if isinstance(stage, Snapshot) and stage.by_list:
+            with database.connection() as connection:
+                units = with_retries(math.ceil(stage.remaining(connection) / MAX_IDS))
+            say(
+                f"videos.batchGetStats is refused: reading the counts with videos.list, up to {units:,} units of the default bucket."
+            )
+            ledger.extend("default", units)
+            pause = run_stage(database, stage, api, ledger, workers, advance)
+    if isinstance(stage, ReadVideos) and left:
+        with database.connection() as connection:
+            # The stages after this one join tables that have just grown from nothing, long before autovacuum looks at them.
+            connection.execute("analyze thumbrank.thumbnails, thumbrank.view_snapshots, thumbrank.collection_queue")
+    return pause
+
+
+def _require_channels(database: Database, job: Job) -> None:
+    with database.connection() as connection:
+        found = connection.execute(
+            "select from thumbrank.collection_progress where niche = %s and stage = 'vet' "
+            "union all select from thumbrank.collection_progress where niche = %s and stage = 'discover' and not done limit 1",
+            (job.niche, job.niche),
+        ).fetchone()
+    if found is None:
         raise NothingFoundError(
-            f"No channel was found for {niche}: check its queries in config/niches.yaml, or name channels there."
+            f"No channel was found for {job.niche}: check its queries in config/niches.yaml, or name channels there."
         )
-    playlists = _vet(database, api, niche, found, policy, source, result)
-    video_ids = _list_uploads(database, api, niche, playlists, policy, result)
-    _read_videos(database, api, niche, video_ids, policy, source, result)
-    result.calls = api.calls - calls_before
+
+
+def _result(
+    database: Database, api: YouTube, job: Job, ledger: QuotaLedger, planned: Forecast, pauses: Sequence[Pause]
+) -> Collected:
+    with database.connection() as connection:
+        open_stages = _unfinished(connection, job.niche)
+    result = Collected(
+        **dataclasses.asdict(job.tally),
+        resumed=job.crawl.resumed,
+        units={bucket: units for bucket, units in ledger.spent.items() if units},
+        forecast_upper={bucket: units for bucket, units in planned.upper.items() if units},
+    )
+    if pauses:
+        # The latest end of all waiting: before it, a run could not finish.
+        last = max(pauses, key=lambda pause: pause.resumes_at)
+        result.state, result.reason, result.resumes_at = "partial", last.reason, last.resumes_at
+        _pause(database, api, job.niche, last)
+    elif open_stages:
+        result.state, result.resumes_at = "partial", api.now
+        result.reason = f"{', '.join(open_stages)} not asked for yet"
+        _pause(database, api, job.niche, Pause(result.reason, api.now))
+    else:
+        with database.connection() as connection:
+            crawls.finish(connection, job.niche, api.now)
     return result
 
 
-def discover(database: Database, api: YouTube, niche: str, config: NicheConfig, policy: CollectionPolicy) -> list[str]:
-    """Channel ids of the niche: the team's own list first, then what search finds, without repeats.
-
-    `type=video` with publishedAfter finds active channels, `type=channel` finds those that name the topic.
-    """
-    found: dict[str, None] = dict.fromkeys(config.channels)
-    with track(f"{niche}: searching", len(config.queries) * 2) as advance:
-        for query in config.queries:
-            seen: dict[str, Discovery] = {}
-            for kind in ("channel", "video"):
-                for channel_id in _search(api, query, kind, policy):
-                    seen.setdefault(channel_id, Discovery(channel_id, query, len(seen), api.now))
-                advance(1)
-            with database.connection() as connection:
-                record_discoveries(connection, niche, list(seen.values()))
-            found.update(dict.fromkeys(seen))
-    return list(found)
+def _unfinished(connection: psycopg.Connection[Any], niche: str) -> list[str]:
+    """Stages with work left; of the chain from search to videos also those that were not asked for yet."""
+    rows = connection.execute(
+        "select distinct stage from thumbrank.collection_progress where niche = %s and not done "
+        "union select distinct stage from thumbrank.collection_queue where niche = %s",
+        (niche, niche),
+    ).fetchall()
+    waiting = {str(stage) for (stage,) in rows}
+    planned = crawls.planned_stages(connection, niche)
+    if planned & set(CHAIN):
+        waiting |= set(CHAIN) - planned
+    return [name for name in STAGES if name in waiting]
 
 
-def _search(api: YouTube, query: str, kind: str, policy: CollectionPolicy) -> Iterator[str]:
-    parameters: dict[str, object] = {"q": query, "type": kind}
-    if kind == "video":
-        after = api.now - timedelta(days=policy.window_days)
-        parameters |= {"order": "date", "publishedAfter": after.strftime("%Y-%m-%dT%H:%M:%SZ")}
-    for _ in range(policy.search_pages):
-        answer = api.search(**parameters)
-        for item in answer.get("items", []):
-            yield str(item["id"]["channelId"] if kind == "channel" else item["snippet"]["channelId"])
-        token = answer.get("nextPageToken")
-        if token is None:
-            return
-        parameters["pageToken"] = token
-
-
-def _vet(
-    database: Database,
-    api: YouTube,
-    niche: str,
-    found: Sequence[str],
-    policy: CollectionPolicy,
-    source: Source,
-    result: Collected,
-) -> list[tuple[str, str]]:
-    """Record the channels that exist; returns (channel id, uploads playlist) of those that belong to this niche."""
-    with track(f"{niche}: channels", len(found)) as advance:
-        for batch in batched(found, MAX_IDS):
-            answer = api.channels(batch)
-            now = api.now
-            channels = [channel_of(item, now, _expiry(now, policy), source) for item in answer.get("items", [])]
-            gone = set(batch) - {channel.channel_id for channel in channels}
-            with database.connection() as connection:
-                written = record_channels(connection, niche, channels)
-                record_misses(
-                    connection,
-                    niche,
-                    [
-                        Miss("channel", channel, "channel_gone", "channels.list does not return it.", now)
-                        for channel in gone
-                    ],
-                )
-            result.elsewhere += sum(count for owner, count in written.by_niche.items() if owner != niche)
-            _count(result, "channel_gone", len(gone))
-            advance(len(batch))
+def _pause(database: Database, api: YouTube, niche: str, why: Pause) -> None:
     with database.connection() as connection:
-        rows = connection.execute(
-            "select channel_id, uploads_playlist from thumbrank.channels where niche = %s and channel_id = any(%s) "
-            "and uploads_playlist is not null order by subscriber_count desc nulls last, channel_id limit %s",
-            (niche, list(found), policy.max_channels),
-        ).fetchall()
-    result.channels = len(rows)
-    return [(str(channel), str(playlist)) for channel, playlist in rows]
+        crawls.pause(connection, niche, why.reason, why.resumes_at)
 
 
-def _list_uploads(
-    database: Database,
-    api: YouTube,
-    niche: str,
-    playlists: Sequence[tuple[str, str]],
-    policy: CollectionPolicy,
-    result: Collected,
-) -> list[str]:
-    """Ids of the uploads inside the window, without repeats; private and deleted ones are misses."""
-    found: dict[str, None] = {}
-    with track(f"{niche}: uploads", len(playlists)) as advance:
-        for channel_id, playlist in playlists:
-            misses: list[Miss] = []
-            try:
-                for item in _uploads(api, playlist, policy):
-                    details: dict[str, Any] = item["contentDetails"]
-                    if "videoPublishedAt" in details:
-                        found[str(details["videoId"])] = None
-                    else:
-                        misses.append(
-                            Miss(
-                                "video",
-                                str(details["videoId"]),
-                                "private_or_deleted",
-                                "Its uploads entry has no publication time.",
-                                api.now,
-                            )
-                        )
-            except SkippableYouTubeError as error:
-                misses.append(Miss("channel", channel_id, error.reason, str(error), api.now))
-            if misses:
-                with database.connection() as connection:
-                    record_misses(connection, niche, misses)
-                for miss in misses:
-                    _count(result, miss.reason, 1)
-            advance(1)
-    return list(found)
+def _stages(policy: Policy, only: Sequence[StageName]) -> list[StageName]:
+    """In order; trainability only where the policy asks for it."""
+    return [
+        name
+        for name in STAGES
+        if name in only or (not only and (name != "trainability" or policy.collection.trainability != "off"))
+    ]
 
 
-def _uploads(api: YouTube, playlist: str, policy: CollectionPolicy) -> Iterator[dict[str, Any]]:
-    """Items newest upload first, until the window or the limit ends.
-
-    The order is by upload, not by publication (a premiere can sit deeper), so a whole page must be too old before we stop.
-    """
-    token: str | None = None
-    left = policy.per_channel
-    while left > 0:
-        answer = api.uploads(playlist, token)
-        items = answer.get("items", [])
-        oldest = api.now - timedelta(days=policy.window_days)
-        published = [_published(item) for item in items]
-        for item, when in zip(items[:left], published, strict=False):
-            if when is None or when >= oldest:
-                yield item
-        left -= len(items)
-        token = answer.get("nextPageToken")
-        if token is None or not any(when is not None and when >= oldest for when in published):
-            return
-
-
-def _published(item: dict[str, Any]) -> datetime | None:
-    text = item["contentDetails"].get("videoPublishedAt")
-    return None if text is None else time_of(text)
-
-
-def _read_videos(
-    database: Database,
-    api: YouTube,
-    niche: str,
-    video_ids: Sequence[str],
-    policy: CollectionPolicy,
-    source: Source,
-    result: Collected,
-) -> None:
-    with track(f"{niche}: videos", len(video_ids)) as advance:
-        for batch in batched(video_ids, MAX_IDS):
-            answer = api.videos(batch)
-            now = api.now
-            videos = [video_of(item, now, _expiry(now, policy), source) for item in answer.get("items", [])]
-            gone = set(batch) - {video.video_id for video in videos}
-            with database.connection() as connection:
-                written = record_videos(connection, videos)
-                record_misses(
-                    connection,
-                    niche,
-                    [Miss("video", video, "not_returned", "videos.list does not return it.", now) for video in gone],
-                )
-            result.videos += len(videos)
-            result.videos_new += written.inserted
-            _count(result, "not_returned", len(gone))
-            advance(len(batch))
-
-
-def _expiry(now: datetime, policy: CollectionPolicy) -> datetime:
-    return now + timedelta(days=30)
-
-
-def _count(result: Collected, reason: str, amount: int) -> None:
-    if amount:
-        result.misses[reason] = result.misses.get(reason, 0) + amount
+def _capped(found: Forecast, budget: int | None) -> Forecast:
+    """The forecast under a budget for the common bucket."""
+    if budget is None:
+        return found
+    return dataclasses.replace(
+        found,
+        buckets=tuple(
+            dataclasses.replace(bucket, expected=min(bucket.expected, budget), upper=min(bucket.upper, budget))
+            if bucket.bucket == "default"
+            else bucket
+            for bucket in found.buckets
+        ),
+    )

@@ -18,20 +18,15 @@ class YouTubeResource(dg.ConfigurableResource):
         Raises:
             SettingsError: no key is set.
         """
-        from thumbrank_core.settings import Settings, SettingsError
-        from thumbrank_core.youtube.client import YouTube
+        from thumbrank_core.settings import Settings
+        from thumbrank_core.youtube.connect import client_of
 
-        settings = Settings.read()
-        if settings.youtube_api_key is None:
-            raise SettingsError(
-                "YOUTUBE_API_KEY is not set: make a key in the Google Cloud console (YouTube Data API v3) and put it into .env, "
-                "or import your own data with `thumbrank import`."
-            )
-        return YouTube(settings.youtube_api_key, settings.youtube_api_endpoint)
+        return client_of(Settings.read())
 
     @property
     def source(self) -> "Source":
-        """What rows are marked with: everything that is not Google's endpoint is a simulator."""
+        """What rows are marked with."""
         from thumbrank_core.settings import Settings
+        from thumbrank_core.youtube.connect import source_of
 
-        return "simulator" if Settings.read().youtube_api_endpoint else "youtube_api"
+        return source_of(Settings.read())

@@ -1,6 +1,7 @@
 """Collection: what the API says of a niche, and its pictures. Observed tables only; nothing is judged here."""
 
 import dagster as dg
+from pydantic import Field
 
 from thumbrank_dagster.metadata import counts, one_sentence
 from thumbrank_dagster.partitions import NICHE_PARTITIONS
@@ -8,6 +9,14 @@ from thumbrank_dagster.resources.state import StateResource
 from thumbrank_dagster.resources.youtube import YouTubeResource
 
 GROUP = "collect"
+
+
+class CollectionConfig(dg.Config):
+    """What one run of a collection may do."""
+
+    budget: int | None = Field(
+        default=None, ge=0, description="Units of the common API bucket to spend at most; empty: the forecast's upper."
+    )
 
 
 @dg.asset(
@@ -20,17 +29,24 @@ GROUP = "collect"
     check_specs=[
         dg.AssetCheckSpec(
             "has_videos", asset="raw_videos", blocking=True, description="The niche holds videos with view counts."
-        )
+        ),
+        dg.AssetCheckSpec(
+            "complete",
+            asset="raw_videos",
+            description="The collection is complete; a partial one says when it can go on, and the next run continues it.",
+        ),
     ],
 )
 def raw_videos(
-    context: dg.AssetExecutionContext, state: StateResource, youtube: YouTubeResource
+    context: dg.AssetExecutionContext, config: CollectionConfig, state: StateResource, youtube: YouTubeResource
 ) -> dg.MaterializeResult:
     """Channels, videos and view counts of a niche from the YouTube Data API.
 
-    Discovers channels by the queries in `config/niches.yaml`, lists their uploads and reads every public video. Rows are
-    upserted and counts appended: running it again adds a snapshot and loses nothing.
+    Discovers channels by the queries in `config/niches.yaml`, vets them, lists their uploads, reads every public video and
+    appends a snapshot of its counts. It spends what the day's quota allows and stops there: then it is partial, says when it
+    can go on, and the next run continues. Rows are upserted: running it again loses nothing.
     """
+    from thumbrank_core.exclusions import load_exclusions
     from thumbrank_core.niches import load_niches
     from thumbrank_core.policy import load_policy
     from thumbrank_core.store.versions import data_version, stored_videos
@@ -43,14 +59,19 @@ def raw_videos(
             youtube.client(),
             niche,
             load_niches()[niche],
-            load_policy(profile=state.settings.profile).collection,
+            load_policy(profile=state.settings.profile),
             youtube.source,
+            load_exclusions(),
+            budget=config.budget,
         )
         with state.database.connection() as connection:
             version, stored = data_version(connection, "videos", niche), stored_videos(connection, niche)
     return dg.MaterializeResult(
         metadata=counts(
-            collected, niche=niche, **{"dagster/partition_row_count": stored.videos, "with_views": stored.with_views}
+            collected,
+            collection=collected.headline,
+            niche=niche,
+            **{"dagster/partition_row_count": stored.videos, "with_views": stored.with_views},
         ),
         data_version=dg.DataVersion(version),
         check_results=[
@@ -58,7 +79,13 @@ def raw_videos(
                 check_name="has_videos",
                 passed=stored.with_views > 0,
                 metadata={"niche": niche, "with_views": stored.with_views},
-            )
+            ),
+            dg.AssetCheckResult(
+                check_name="complete",
+                passed=collected.state == "complete",
+                severity=dg.AssetCheckSeverity.WARN,
+                metadata={"niche": niche, "collection": collected.headline},
+            ),
         ],
     )
 
@@ -80,9 +107,10 @@ def raw_videos(
     ],
 )
 def thumbnail_images(context: dg.AssetExecutionContext, state: StateResource) -> dg.MaterializeResult:
-    """The thumbnails themselves, content-addressed below THUMBRANK_HOME/images.
+    """The thumbnails themselves, content-addressed in THUMBRANK_IMAGES.
 
-    Fetches what is listed and not stored yet. A picture that cannot be had is a row in `misses` with its reason.
+    Fetches what is listed and not stored yet, and again what was last seen long ago; a changed picture is a new version.
+    A picture that cannot be had is a row in `misses` with its reason.
     """
     from thumbrank_core.policy import load_policy
     from thumbrank_core.store.versions import data_version, stored_pictures
@@ -90,9 +118,7 @@ def thumbnail_images(context: dg.AssetExecutionContext, state: StateResource) ->
 
     niche = context.partition_key
     with one_sentence():
-        fetched = fetch_pictures(
-            state.database, state.images, niche, load_policy(profile=state.settings.profile).collection.downloads
-        )
+        fetched = fetch_pictures(state.database, state.images, niche, load_policy(profile=state.settings.profile))
         with state.database.connection() as connection:
             version, stored = data_version(connection, "pictures", niche), stored_pictures(connection, niche)
     coverage = stored.stored / stored.listed if stored.listed else 0.0

@@ -1,0 +1,83 @@
+"""Snapshot: the counts of videos that are stored already, from batchGetStats and its own bucket."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+
+from thumbrank_core.store.catalog import Miss, record_counts, record_misses
+from thumbrank_core.youtube.client import Answer, YouTube
+from thumbrank_core.youtube.crawl import Job, dequeue
+from thumbrank_core.youtube.errors import FatalYouTubeError, KeyRefusedError, QuotaSpentError, SkippableYouTubeError
+from thumbrank_core.youtube.quota import Bucket
+from thumbrank_core.youtube.records import counts_of
+from thumbrank_core.youtube.stages.base import Batch, QueueStage
+from thumbrank_core.youtube.waves import Outcome
+
+
+class _MethodRefusedError(SkippableYouTubeError):
+    """The API does not know or does not allow batchGetStats."""
+
+
+class Snapshot(QueueStage):
+    """videos.batchGetStats, 50 videos a request; videos.list where that method is not to be had."""
+
+    name = "snapshot"
+    # Not what this collection has just read: its counts came with it (or are hidden, as before a premiere). And not what it
+    # has just found gone.
+    wanted = """
+        select t.video_id from thumbrank.thumbnails t join thumbrank.channels c using (channel_key)
+        where c.niche = %(niche)s and t.source = %(source)s and t.published_at >= %(oldest)s
+          and t.fetched_at < %(started_at)s and not t.video_id = any(%(excluded)s)
+          and not exists (select from thumbrank.view_snapshots s
+                          where s.video_key = t.video_key and s.observed_at >= %(started_at)s)
+          and not exists (select from thumbrank.collection_queue q
+                          where q.niche = c.niche and q.stage = 'hydrate' and q.video_id = t.video_id)
+          and not exists (select from thumbrank.misses m where m.kind = 'video' and m.niche = c.niche
+                          and m.item_id = t.video_id and m.missed_at >= %(started_at)s)
+        order by t.video_key
+    """
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job)
+        self.by_list = False
+        """batchGetStats was refused: the counts come from videos.list."""
+
+    @property
+    def bucket(self) -> Bucket:
+        """batchGetStats has a bucket of its own; the fallback has not."""
+        return "default" if self.by_list else "stats_batch"
+
+    def send(self, api: YouTube, task: Batch) -> Answer:
+        """At most 50 videos."""
+        if self.by_list:
+            return api.statistics_by_list(task)
+        try:
+            return api.statistics(task)
+        except (QuotaSpentError, KeyRefusedError):
+            raise
+        except FatalYouTubeError as error:
+            raise _MethodRefusedError(error.reason, str(error)) from None
+
+    def write(self, connection: psycopg.Connection[Any], outcomes: Sequence[Outcome[Batch]]) -> int:
+        """Snapshots; what is not returned is a miss, what hides its views is left as it is."""
+        refused = [outcome for outcome in outcomes if isinstance(outcome.refusal, _MethodRefusedError)]
+        if refused:
+            self.by_list = True
+            self.give_back([outcome.task for outcome in refused])
+            outcomes = [outcome for outcome in outcomes if not isinstance(outcome.refusal, _MethodRefusedError)]
+        asked = [video for outcome in outcomes for video in outcome.task]
+        items = [(item, outcome) for outcome in outcomes if outcome.answer for item in outcome.answer.items]
+        returned = {str(item["id"]) for item, _ in items}
+        lifetimes = self.job.lifetimes
+        seen = [counts_of(item, outcome.at, lifetimes) for item, outcome in items]
+        self.job.tally.snapshots += record_counts(connection, [counts for counts in seen if counts is not None])
+        misses: list[Miss] = [
+            self.job.miss("video", video, "not_returned", "batchGetStats does not return it.", outcome.at)
+            for outcome in outcomes
+            for video in outcome.task
+            if video not in returned
+        ]
+        record_misses(connection, self.job.niche, misses)
+        dequeue(connection, self.job.niche, self.name, asked)
+        return len(asked)

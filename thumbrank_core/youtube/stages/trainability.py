@@ -1,0 +1,60 @@
+"""Trainability: whom a creator lets train on a video (videoTrainability.get, one video a request)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+
+from thumbrank_core.youtube.client import Answer, YouTube
+from thumbrank_core.youtube.crawl import dequeue
+from thumbrank_core.youtube.quota import Bucket
+from thumbrank_core.youtube.stages.base import Batch, QueueStage
+from thumbrank_core.youtube.waves import Outcome
+
+
+class Trainability(QueueStage):
+    """A sample of the niche's videos, or all of them where the policy requires the answer."""
+
+    name = "trainability"
+    batch_size = 1
+    # The same videos however often this is planned: the smallest hashes of their ids.
+    wanted = """
+        select t.video_id from thumbrank.thumbnails t join thumbrank.channels c using (channel_key)
+        where c.niche = %(niche)s and t.source = %(source)s and not t.video_id = any(%(excluded)s)
+          and (t.trainability_checked_at is null or %(every)s and t.trainability_checked_at <= %(fresh_since)s)
+        order by md5(t.video_id) limit %(limit)s
+    """
+
+    @property
+    def bucket(self) -> Bucket:
+        """Its cost is not documented; it is charged as one unit of the common bucket."""
+        return "default"
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        """How many to ask, and whether old answers are asked for again."""
+        collection = self.job.policy.collection
+        every = collection.trainability == "require"
+        return super().parameters | {"every": every, "limit": None if every else collection.trainability_sample}
+
+    def send(self, api: YouTube, task: Batch) -> Answer:
+        """One video."""
+        return api.trainability(task[0])
+
+    def write(self, connection: psycopg.Connection[Any], outcomes: Sequence[Outcome[Batch]]) -> int:
+        """`all`, `none` or the parties; a video that the API does not know stays unasked."""
+        told = [(outcome.task[0], outcome.answer, outcome.at) for outcome in outcomes if outcome.answer is not None]
+        connection.execute(
+            "update thumbrank.thumbnails t set trainability = a.permitted, trainability_checked_at = a.at "
+            "from unnest(%s::text[], %s::text[], %s::timestamptz[]) as a(video_id, permitted, at) where t.video_id = a.video_id",
+            (
+                [video for video, _, _ in told],
+                [",".join(answer.body.get("permitted") or ["none"]) for _, answer, _ in told],
+                [at for _, _, at in told],
+            ),
+        )
+        for outcome in outcomes:
+            if outcome.refusal is not None:
+                self.job.tally.miss(f"trainability_{outcome.refusal.reason}")
+        dequeue(connection, self.job.niche, self.name, [outcome.task[0] for outcome in outcomes])
+        return len(outcomes)

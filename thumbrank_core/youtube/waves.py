@@ -1,0 +1,201 @@
+"""The engine under every stage: some requests in flight, their answers written and committed together, then the next.
+
+A wave is one transaction: write the answers that have come, note that they are done, take the next tasks, charge the
+ledger for them. Only after its commit are they sent. So an attempt is charged before it is sent without a commit of its
+own, and what a kill can cost is what was in flight: at most `workers` requests, which the next run asks again.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar, Generic, TypeVar
+
+import psycopg
+
+from thumbrank_core.store.database import Database
+from thumbrank_core.youtube.client import Answer, YouTube
+from thumbrank_core.youtube.errors import (
+    FatalYouTubeError,
+    QuotaSpentError,
+    RetryableYouTubeError,
+    SkippableYouTubeError,
+)
+from thumbrank_core.youtube.quota import Bucket, BudgetSpentError, QuotaLedger
+
+T = TypeVar("T")
+
+LINGER_SECONDS = 0.05
+"""How long a wave waits for half of its requests, so that a fast server does not cause a transaction per answer."""
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[T]):
+    """A task that is settled: an answer, or the reason why this item cannot be had."""
+
+    task: T
+    answer: Answer | None
+    refusal: SkippableYouTubeError | None
+    at: datetime
+
+
+class Stage(ABC, Generic[T]):
+    """One step of a collection. Its work lies in Postgres, so that a killed run finds it again."""
+
+    name: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def bucket(self) -> Bucket:
+        """What its requests are charged to."""
+
+    @abstractmethod
+    def plan(self, connection: psycopg.Connection[Any]) -> None:
+        """Write down the work of this stage; called once a collection."""
+
+    @abstractmethod
+    def remaining(self, connection: psycopg.Connection[Any]) -> int:
+        """Items that are still to be asked for."""
+
+    @abstractmethod
+    def take(self, connection: psycopg.Connection[Any], count: int) -> list[T]:
+        """Up to `count` tasks that this run has not taken yet."""
+
+    @abstractmethod
+    def give_back(self, tasks: Sequence[T]) -> None:
+        """Tasks that could not be paid for: the next `take` returns them first."""
+
+    @abstractmethod
+    def send(self, api: YouTube, task: T) -> Answer:
+        """Ask. Runs in a thread."""
+
+    @abstractmethod
+    def write(self, connection: psycopg.Connection[Any], outcomes: Sequence[Outcome[T]]) -> int:
+        """Write what came and that it is done; returns how many items that settles."""
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Why a stage ended before its work did, and when it can go on."""
+
+    reason: str
+    resumes_at: datetime
+
+
+def run_stage(
+    database: Database,
+    stage: Stage[T],
+    api: YouTube,
+    ledger: QuotaLedger,
+    workers: int,
+    advance: Callable[[int], None],
+) -> Pause | None:
+    """Work through a stage; returns None when every task was sent.
+
+    Raises:
+        FatalYouTubeError: going on makes no sense; every other answer in flight has been written.
+    """
+    waves = _Waves(database, stage, api, ledger, workers, advance)
+    pool = ThreadPoolExecutor(workers, thread_name_prefix=stage.name)
+    ended = False
+    try:
+        waves.run(pool)
+        ended = True
+    finally:
+        if not ended:
+            api.stop()  # Ctrl-C must not wait for retries; what was in flight is asked again by the next run
+        pool.shutdown(wait=ended, cancel_futures=True)
+    if waves.fatal is not None:
+        raise waves.fatal
+    return waves.pause
+
+
+class _Waves(Generic[T]):
+    """The state of one run of a stage."""
+
+    def __init__(
+        self,
+        database: Database,
+        stage: Stage[T],
+        api: YouTube,
+        ledger: QuotaLedger,
+        workers: int,
+        advance: Callable[[int], None],
+    ) -> None:
+        self.database, self.stage, self.api, self.ledger = database, stage, api, ledger
+        self.workers, self.advance = workers, advance
+        self.in_flight: dict[Future[Answer], T] = {}
+        self.pause: Pause | None = None
+        self.fatal: FatalYouTubeError | None = None
+        self.failed = 0
+        """Requests that failed after every retry; the next run asks them again."""
+        self.in_a_row = 0
+        self.last_failure = ""
+
+    def run(self, pool: ThreadPoolExecutor) -> None:
+        outcomes: list[Outcome[T]] = []
+        while True:
+            with self.database.connection() as connection:
+                settled = self.stage.write(connection, outcomes) if outcomes else 0
+                tasks = self._paid(connection)
+            self.advance(settled)
+            for task in tasks:
+                self.in_flight[pool.submit(self.stage.send, self.api, task)] = task
+            if not self.in_flight:
+                if self.failed and self.pause is None:
+                    self.pause = self._gave_up()
+                return
+            outcomes = [outcome for future in self._arrived() if (outcome := self._settle(future)) is not None]
+
+    def _paid(self, connection: psycopg.Connection[Any]) -> list[T]:
+        """The next tasks, as many as there are free workers and units."""
+        if self.pause is not None or self.fatal is not None:
+            return []
+        tasks = self.stage.take(connection, self.workers - len(self.in_flight))
+        if not tasks:
+            return []
+        granted = self.ledger.prepay(connection, self.stage.bucket, len(tasks))
+        if granted < len(tasks):
+            self.stage.give_back(tasks[granted:])
+            self._pause(self.ledger.why_not(self.stage.bucket))
+        return tasks[:granted]
+
+    def _arrived(self) -> list[Future[Answer]]:
+        """Futures that are done, at least one."""
+        done, others = wait(self.in_flight, return_when=FIRST_COMPLETED)
+        if others and len(done) < self.workers // 2:
+            done |= wait(others, timeout=LINGER_SECONDS).done
+        return list(done)
+
+    def _settle(self, future: Future[Answer]) -> Outcome[T] | None:
+        """What became of a request; None where the task stays open for the next run."""
+        task = self.in_flight.pop(future)
+        try:
+            answer = future.result()
+        except SkippableYouTubeError as error:
+            return Outcome(task, None, error, self.api.now)
+        except BudgetSpentError as error:
+            self._pause(error)
+        except QuotaSpentError as error:
+            self.ledger.exhaust(self.stage.bucket)
+            self._pause(self.ledger.why_not(self.stage.bucket), str(error))
+        except FatalYouTubeError as error:
+            self.fatal = self.fatal or error
+        except RetryableYouTubeError as error:
+            self.failed += 1
+            self.in_a_row += 1
+            self.last_failure = str(error)
+            if self.in_a_row >= self.workers:
+                self.pause = self.pause or self._gave_up()
+        else:
+            self.in_a_row = 0
+            return Outcome(task, answer, None, answer.at)
+        return None
+
+    def _gave_up(self) -> Pause:
+        return Pause(f"{self.failed} requests failed after every retry (the last: {self.last_failure})", self.api.now)
+
+    def _pause(self, error: BudgetSpentError, said: str = "") -> None:
+        if self.pause is None:
+            self.pause = Pause(said or str(error), error.resumes_at)
