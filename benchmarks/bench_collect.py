@@ -221,7 +221,7 @@ def pictures(count: int) -> dict[str, object]:
         b.simulator.draw_pictures("maxres", None)
         store = ImageStore(b.home / "images")
         started = time.perf_counter()
-        found = fetch_pictures(b.database, store, NICHE, b.policy, now=b.api().now)
+        found = fetch_pictures(b.database, store, NICHE, b.policy, Exclusions({}, {}), now=b.api().now)
         seconds = time.perf_counter() - started
         return {
             "pictures": found.stored,

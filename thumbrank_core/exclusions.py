@@ -2,20 +2,23 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from thumbrank_core.errors import ThumbrankError
+from thumbrank_core.niches import ChannelId
 from thumbrank_core.paths import config_file
+
+VideoId = Annotated[str, Field(pattern=r"^[0-9A-Za-z_-]{11}$")]
 
 
 class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    channel: str | None = None
-    video: str | None = None
+    channel: ChannelId | None = None
+    video: VideoId | None = None
     reason: str = Field(min_length=1)
     who: str = Field(min_length=1)
 

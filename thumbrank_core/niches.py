@@ -6,14 +6,19 @@ one orphans its history. Display names and queries are data, and live in the fil
 
 from functools import cache
 from pathlib import Path
+from typing import Annotated
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from thumbrank_core.errors import ThumbrankError
 from thumbrank_core.paths import config_file
 
 NICHES: tuple[str, ...] = ("tech", "gaming", "education", "entertainment", "beauty", "news")
+
+
+ChannelId = Annotated[str, Field(pattern=r"^UC[0-9A-Za-z_-]{22}$")]
+"""As in the channel's address: /channel/UC..., not its handle and not its name."""
 
 
 class UnknownNicheError(ThumbrankError):
@@ -28,7 +33,12 @@ class NicheConfig(BaseModel):
     title: str
     enabled: bool = True
     queries: tuple[str, ...] = Field(min_length=1, description="What search.list is asked.")
-    channels: tuple[str, ...] = Field(default=(), description="Channel ids collected in any case.")
+    channels: tuple[ChannelId, ...] = Field(default=(), description="Channel ids collected in any case.")
+
+    @field_validator("queries", "channels")
+    @classmethod
+    def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(names))
 
 
 def require_niche(name: str) -> str:

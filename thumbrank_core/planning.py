@@ -8,9 +8,10 @@ import math
 from dataclasses import dataclass
 
 from thumbrank_core.policy import Policy
+from thumbrank_core.youtube.client import MAX_IDS
+from thumbrank_core.youtube.forecast import DISTINCT_PER_PAGE
+from thumbrank_core.youtube.stages.listing import pages_per_channel
 
-SEARCH_YIELD = 20
-"""New channels that a page of 50 search results is expected to add; forecast.py uses the same figure."""
 VETTED_PER_KEPT = 2.0
 """Candidates vetted for each channel kept. An estimate."""
 
@@ -95,18 +96,18 @@ def pairs_expected(target: Target, policy: Policy) -> int:
 
 def _units(target: Target, policy: Policy) -> tuple[Units, ...]:
     quota = policy.quota
-    batches = math.ceil(target.videos / 50)
-    listing = target.channels * math.ceil(target.per_channel / 50)
-    vetting = math.ceil(target.channels * VETTED_PER_KEPT / 50)
+    batches = math.ceil(target.videos / MAX_IDS)
+    listing = target.channels * pages_per_channel(target.per_channel)
+    vetting = math.ceil(target.channels * VETTED_PER_KEPT / MAX_IDS)
 
     def row(job: str, bucket: str, units: int, a_day: int) -> Units:
         return Units(job, bucket, units, math.ceil(units / a_day) if a_day else None)
 
     return (
-        row("discover channels", "search", math.ceil(target.channels / SEARCH_YIELD), quota.search),
+        row("discover channels", "search", math.ceil(target.channels / DISTINCT_PER_PAGE), quota.search),
         row("first collection (vet, list, read)", "default", vetting + listing + batches, quota.default),
         row("one snapshot of every video", "stats_batch", batches, quota.stats_batch),
-        row("refresh before day 30", "default", batches + math.ceil(target.channels / 50), quota.default),
+        row("refresh before day 30", "default", batches + math.ceil(target.channels / MAX_IDS), quota.default),
     )
 
 

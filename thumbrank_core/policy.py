@@ -1,10 +1,10 @@
 """What is collected and what counts, as `config/policy.yaml` says it: limits and criteria, never secrets or paths."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from thumbrank_core.errors import ThumbrankError
 from thumbrank_core.paths import config_file
@@ -42,9 +42,9 @@ class CollectionPolicy(_Section):
 class QuotaPolicy(_Section):
     """Units a day of the project's three buckets; an audited project's differ."""
 
-    search: int = Field(ge=0)
-    stats_batch: int = Field(ge=0)
-    default: int = Field(ge=0)
+    search: int = Field(ge=0, description="0: nothing is searched; name channels in niches.yaml.")
+    stats_batch: int = Field(ge=0, description="0: counts come from videos.list.")
+    default: int = Field(ge=1)
 
 
 class RetentionPolicy(_Section):
@@ -55,6 +55,12 @@ class RetentionPolicy(_Section):
     audited_statistics_days: int = Field(
         ge=30, le=1096, description="Days that counts and what is derived from them stay in mode audited."
     )
+
+    @model_validator(mode="after")
+    def _refreshed_before_removed(self) -> Self:
+        if self.refresh_from_day >= self.days:
+            raise ValueError(f"refresh_from_day {self.refresh_from_day} must come before days {self.days}")
+        return self
 
 
 class CriteriaPolicy(_Section):

@@ -19,9 +19,6 @@ alter table thumbrank.discoveries add column expires_at timestamptz;
 alter table thumbrank.view_snapshots add column expires_at timestamptz;
 alter table thumbrank.picture_versions add column expires_at timestamptz;
 alter table thumbrank.misses add column expires_at timestamptz;
--- Appended in order of time, so a block-range index finds what is old at next to no cost for writing.
-create index view_snapshots_observed on thumbrank.view_snapshots using brin (observed_at);
-
 create table thumbrank.quota_ledger (
     pacific_date date not null,
     bucket       text not null check (bucket in ('search', 'stats_batch', 'default')),
@@ -42,15 +39,22 @@ create table thumbrank.collection_runs (
     niche        thumbrank.niche primary key,
     crawl_id     uuid not null,
     started_at   timestamptz not null,
-    planned      text[] not null default '{}',
+    last_run_at  timestamptz not null,
+    owner        text,
+    planned      jsonb not null default '{}',
     finished_at  timestamptz,
     state        text not null check (state in ('running', 'partial', 'complete')),
     reason       text not null default '',
-    resumes_at   timestamptz
+    resumes_at   timestamptz,
+    batch_refused_at timestamptz
 );
 comment on table thumbrank.collection_runs is 'The last collection of each niche: complete, or why it stands still and when it can go on.';
 comment on column thumbrank.collection_runs.started_at is 'The server''s clock; search pages and windows of the whole collection are counted from it.';
-comment on column thumbrank.collection_runs.planned is 'Stages whose work has been written to collection_progress or collection_queue.';
+comment on column thumbrank.collection_runs.last_run_at is 'When a run of it last began or paused; what lies idle for a week begins anew.';
+comment on column thumbrank.collection_runs.owner is 'host:process of the running collection, so that no second one of this niche starts beside it.';
+comment on column thumbrank.collection_runs.planned is
+    'Stage -> Pacific date on which its work was written to collection_progress or collection_queue.';
+comment on column thumbrank.collection_runs.batch_refused_at is 'When videos.batchGetStats was refused: counts then come from videos.list for a week.';
 
 create table thumbrank.collection_progress (
     niche       thumbrank.niche not null,

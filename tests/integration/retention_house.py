@@ -49,14 +49,14 @@ _ROWS = (
     "insert into thumbrank.discoveries select channel_id, 'tech', 'q', 1, %(t)s from thumbrank.channels",
     "insert into thumbrank.misses select 'picture', video_id, 'tech', 'gone', '', %(t)s from thumbrank.thumbnails",
     "insert into thumbrank.misses select 'channel', channel_id, 'tech', 'gone', '', %(t)s from thumbrank.channels",
-    "insert into thumbrank.collection_runs (niche, crawl_id, started_at, state) "
-    "values ('tech', gen_random_uuid(), %(t)s, 'partial')",
+    "insert into thumbrank.collection_runs (niche, crawl_id, started_at, last_run_at, state) "
+    "values ('tech', gen_random_uuid(), %(t)s, %(t)s, 'partial')",
     "insert into thumbrank.collection_queue (niche, stage, video_id) "
     "select 'tech', 'hydrate', video_id from thumbrank.thumbnails",
     "insert into thumbrank.collection_progress (niche, stage, item) "
     "select 'tech', 'vet', channel_id from thumbrank.channels",
     "insert into thumbrank.collection_progress (niche, stage, item) "
-    "select 'tech', 'list', 'UU' || substr(channel_id, 3) from thumbrank.channels",
+    "select 'tech', 'list', channel_id || '/UU' || substr(channel_id, 3) from thumbrank.channels",
     "insert into thumbrank.quota_ledger (pacific_date, bucket, niche, spent) values ('2026-08-01', 'search', 'tech', 5)",
 )
 _CONTENT = (

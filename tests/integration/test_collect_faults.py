@@ -3,6 +3,7 @@
 import http.server
 import logging
 import threading
+import time
 import traceback
 
 import pytest
@@ -204,6 +205,39 @@ def test_an_answer_that_cannot_be_read_is_one_that_may_come_better(body):
     assert_no_key(str(caught.value), repr(caught.value), *answered)
 
 
+def test_a_kept_connection_that_the_server_has_closed_costs_no_attempt():
+    """Nothing was sent on it: opening another is no second try, and an attempt that failed would have been charged."""
+    answered = []
+
+    class Closing(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            answered.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json; charset=UTF-8")
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+            self.close_connection = True  # without a word of it in the headers
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Closing) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            youtube = YouTube(SecretStr(KEY), f"http://127.0.0.1:{server.server_port}", attempts=1)
+            for _ in range(3):
+                assert youtube.channels(["UC1"]).items == []
+                time.sleep(0.1)  # until the end of the connection has come
+        finally:
+            server.shutdown()
+            thread.join()
+    assert (youtube.calls, len(answered)) == (3, 3)
+
+
 def test_the_command_prints_what_happened_and_never_the_key(database_url, monkeypatch, tmp_path, everything_logged):
     faults = {"http_503": 0.05, "truncated_json": 0.05, "html_error": 0.05}
     with generous(TINY, faults=faults) as server:
@@ -217,7 +251,7 @@ def test_the_command_prints_what_happened_and_never_the_key(database_url, monkey
             monkeypatch.setenv(name, value)
         dry = CliRunner().invoke(app, ["collect", "--niche", "tech", "--dry-run"])
         assert dry.exit_code == 0, dry.output
-        assert "Nothing was sent." in dry.output
+        assert "Nothing was spent." in dry.output
         assert sum(server.attempts().values()) == 0
         real = CliRunner().invoke(app, ["collect", "--niche", "tech", "--stage", "discover", "--stage", "vet"])
         assert real.exit_code == 0, real.output

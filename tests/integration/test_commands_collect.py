@@ -31,7 +31,7 @@ def test_a_dry_run_prints_units_and_days_and_sends_nothing(thumbrank, simulator)
     done = thumbrank("collect", "--niche", "tech", "--dry-run")
     assert done.exit_code == 0
     assert "upper" in done.output
-    assert "Nothing was sent" in done.output
+    assert "Nothing was spent" in done.output
     assert simulator.attempts() == before
 
 

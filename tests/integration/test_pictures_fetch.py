@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 
 from tests.integration.conftest import SEEN
+from thumbrank_core.exclusions import Exclusions
 from thumbrank_core.policy import load_policy
 from thumbrank_core.simulator.server import SimulatorServer
 from thumbrank_core.simulator.world import WorldSettings, build_world
@@ -19,6 +20,7 @@ from thumbrank_core.youtube import download, pictures
 from thumbrank_core.youtube.pictures import fetch_pictures, wanted_pictures
 
 POLICY = load_policy()
+NOTHING = Exclusions({}, {})
 SMALL = WorldSettings(seed=7, channels_per_niche=20, videos_per_channel=20, large_pictures=0.1, niches=("tech",))
 CHANNEL = "UC" + "a" * 22
 LATER = timedelta(days=POLICY.retention.refresh_from_day)
@@ -78,7 +80,7 @@ def test_pictures_are_fetched_once_and_misses_are_rows(db, host, images, public)
         "update thumbrank.thumbnails set thumbnail_url = thumbnail_url || '.nosuch' where video_id = any(%s) returning 1",
         ids[:3],
     )
-    first = fetch_pictures(db, images, "tech", POLICY)
+    first = fetch_pictures(db, images, "tech", POLICY, NOTHING)
     assert (first.wanted, first.stored, first.versions, first.misses) == (20, 17, 17, {"http_404": 3})
     with db.connection() as connection:
         assert miss_counts(connection, "tech", "picture") == {"http_404": 3}
@@ -87,13 +89,13 @@ def test_pictures_are_fetched_once_and_misses_are_rows(db, host, images, public)
     assert all(images.exists(sha) and len(images.read(sha)) == size for sha, _, _, size, _ in kept)
     assert {(width, height) for _, width, height, _, _ in kept} == {(320, 180)}
     assert {seen for *_, seen in kept} == {SMALL.as_of}, "pictures are dated by their host's clock"
-    assert fetch_pictures(db, images, "tech", POLICY).wanted == 3
+    assert fetch_pictures(db, images, "tech", POLICY, NOTHING).wanted == 3
 
 
 def test_an_unreachable_picture_host_is_a_miss_and_not_an_error(db, host, images, public):
     listed(db, host, public[:4])
     rows(db, "update thumbrank.thumbnails set thumbnail_url = 'http://127.0.0.1:9/x.jpg' returning 1")
-    assert fetch_pictures(db, images, "tech", POLICY).misses == {"unreachable": 4}
+    assert fetch_pictures(db, images, "tech", POLICY, NOTHING).misses == {"unreachable": 4}
     assert list(images.known(SEEN + timedelta(days=10_000))) == []
 
 
@@ -112,17 +114,17 @@ def test_what_the_host_does_wrong_is_a_miss_with_its_reason_until_the_picture_is
 ):
     listed(db, host, public[:6])
     host.set_faults({fault: 1.0})
-    result = fetch_pictures(db, images, "tech", POLICY)
+    result = fetch_pictures(db, images, "tech", POLICY, NOTHING)
     assert (result.stored, result.misses) == (0, {reason: 6})
     host.set_faults({})
-    assert fetch_pictures(db, images, "tech", POLICY).stored == 6
+    assert fetch_pictures(db, images, "tech", POLICY, NOTHING).stored == 6
     assert rows(db, "select 1 from thumbrank.misses") == []
 
 
 def test_a_host_that_fails_now_and_then_costs_no_picture(db, host, images, public):
     listed(db, host, public[:60])
     host.set_faults({"picture_500": 0.05, "picture_truncated": 0.05, "dropped": 0.05, "picture_webp": 0.3})
-    result = fetch_pictures(db, images, "tech", POLICY)
+    result = fetch_pictures(db, images, "tech", POLICY, NOTHING)
     assert result.stored + sum(result.misses.values()) == 60
     assert result.stored >= 58, "three attempts each"
 
@@ -130,7 +132,7 @@ def test_a_host_that_fails_now_and_then_costs_no_picture(db, host, images, publi
 def test_a_webp_called_jpeg_is_a_picture(db, host, images, public):
     listed(db, host, public[:3])
     host.set_faults({"picture_webp": 1.0})
-    assert fetch_pictures(db, images, "tech", POLICY).stored == 3
+    assert fetch_pictures(db, images, "tech", POLICY, NOTHING).stored == 3
     assert all(
         images.read(sha)[8:12] == b"WEBP" for (sha,) in rows(db, "select sha256 from thumbrank.picture_versions")
     )
@@ -138,9 +140,11 @@ def test_a_webp_called_jpeg_is_a_picture(db, host, images, public):
 
 def test_a_stale_picture_that_is_the_same_is_only_seen_once_more(db, host, images, public):
     listed(db, host, public[:5], source="youtube_api")
-    start = fetch_pictures(db, images, "tech", POLICY, now=SMALL.as_of)
+    start = fetch_pictures(db, images, "tech", POLICY, NOTHING, now=SMALL.as_of)
     before, kept = version(db), rows(db, "select sha256 from thumbrank.picture_versions order by 1")
-    assert fetch_pictures(db, images, "tech", POLICY, now=SMALL.as_of + LATER - timedelta(seconds=1)).wanted == 0
+    assert (
+        fetch_pictures(db, images, "tech", POLICY, NOTHING, now=SMALL.as_of + LATER - timedelta(seconds=1)).wanted == 0
+    )
     rows(
         db,
         "update thumbrank.picture_versions set last_seen_at = last_seen_at - %s, first_seen_at = first_seen_at - %s, "
@@ -149,7 +153,7 @@ def test_a_stale_picture_that_is_the_same_is_only_seen_once_more(db, host, image
         LATER,
         LATER,
     )
-    again = fetch_pictures(db, images, "tech", POLICY, now=SMALL.as_of)
+    again = fetch_pictures(db, images, "tech", POLICY, NOTHING, now=SMALL.as_of)
     assert (start.versions, again.wanted, again.stored, again.versions) == (5, 5, 5, 0)
     assert rows(db, "select sha256 from thumbrank.picture_versions order by 1") == kept
     assert rows(db, "select distinct first_seen_at, last_seen_at, expires_at from thumbrank.picture_versions") == [
@@ -160,7 +164,7 @@ def test_a_stale_picture_that_is_the_same_is_only_seen_once_more(db, host, image
 
 def test_a_changed_picture_is_a_version_beside_the_old_one(db, host, images, public):
     ids = listed(db, host, public[100:104])
-    fetch_pictures(db, images, "tech", POLICY)
+    fetch_pictures(db, images, "tech", POLICY, NOTHING)
     before, old = (
         version(db),
         dict(
@@ -177,7 +181,7 @@ def test_a_changed_picture_is_a_version_beside_the_old_one(db, host, images, pub
         LATER,
     )
     host.swap_pictures(ids[:1])
-    again = fetch_pictures(db, images, "tech", POLICY)
+    again = fetch_pictures(db, images, "tech", POLICY, NOTHING)
     assert (again.stored, again.versions) == (4, 1)
     assert version(db) != before
     new = dict(
@@ -199,7 +203,7 @@ def test_api_data_expires_and_the_simulator_s_does_not(db, host, images, public)
         public[1].id,
         public[3].id,
     )
-    fetch_pictures(db, images, "tech", POLICY, now=SMALL.as_of)
+    fetch_pictures(db, images, "tech", POLICY, NOTHING, now=SMALL.as_of)
     expiry = dict(
         rows(
             db,
@@ -215,8 +219,8 @@ def test_api_data_expires_and_the_simulator_s_does_not(db, host, images, public)
 def test_a_team_s_own_picture_is_never_stale(db, host, images, public):
     listed(db, host, public[:2], source="import")
     far = SMALL.as_of + timedelta(days=500)
-    assert fetch_pictures(db, images, "tech", POLICY, now=far).stored == 2
-    assert fetch_pictures(db, images, "tech", POLICY, now=far).wanted == 0
+    assert fetch_pictures(db, images, "tech", POLICY, NOTHING, now=far).stored == 2
+    assert fetch_pictures(db, images, "tech", POLICY, NOTHING, now=far).wanted == 0
     assert rows(db, "select distinct expires_at from thumbrank.picture_versions") == [(None,)]
 
 
@@ -230,13 +234,20 @@ def test_what_was_forgotten_is_not_fetched_and_what_expired_is(db, host, images,
             item,
             reason,
         )
-    assert {want.video_id for want in wanted_pictures(db, "tech", SEEN)} == set(ids[1:])
+    assert {want.video_id for want in wanted_pictures(db, "tech", SEEN, NOTHING)} == set(ids[1:])
     rows(
         db,
         "insert into thumbrank.tombstones (kind, item_id, reason, made_at) values ('channel', %s, 'forgotten', now()) returning 1",
         CHANNEL,
     )
-    assert list(wanted_pictures(db, "tech", SEEN)) == []
+    assert list(wanted_pictures(db, "tech", SEEN, NOTHING)) == []
+
+
+def test_what_the_team_excludes_is_not_fetched(db, host, images, public):
+    ids = listed(db, host, public[:3])
+    only_one = Exclusions({}, {ids[0]: "a minor"})
+    assert {want.video_id for want in wanted_pictures(db, "tech", SEEN, only_one)} == set(ids[1:])
+    assert fetch_pictures(db, images, "tech", POLICY, Exclusions({CHANNEL: "re-uploads"}, {})).wanted == 0
 
 
 def test_a_video_removed_while_its_picture_is_on_its_way_is_left_out(db, host, images, public, monkeypatch):
@@ -248,19 +259,20 @@ def test_a_video_removed_while_its_picture_is_on_its_way_is_left_out(db, host, i
         write(database, niche, outcomes, result)
 
     monkeypatch.setattr(pictures, "_write", remove_first)
-    assert fetch_pictures(db, images, "tech", POLICY).stored == 2
+    assert fetch_pictures(db, images, "tech", POLICY, NOTHING).stored == 2
 
 
 def test_what_is_wanted_is_read_in_small_parts_and_each_once(db, host, images, public, monkeypatch):
     ids = listed(db, host, public[:50])
     monkeypatch.setattr(pictures, "READ_AT_ONCE", 7)
-    assert sorted(want.video_id for want in wanted_pictures(db, "tech", SEEN)) == sorted(ids)
-    assert fetch_pictures(db, images, "tech", POLICY).stored == 50
+    assert sorted(want.video_id for want in wanted_pictures(db, "tech", SEEN, NOTHING)) == sorted(ids)
+    assert fetch_pictures(db, images, "tech", POLICY, NOTHING).stored == 50
 
 
 SCRIPT = """
 import sys
 from datetime import UTC, datetime
+from thumbrank_core.exclusions import Exclusions
 from thumbrank_core.policy import load_policy
 from thumbrank_core.store.database import Database
 from thumbrank_core.store.images import ImageStore
@@ -268,7 +280,7 @@ from thumbrank_core.youtube import pictures
 pictures.COMMIT_EVERY = 20
 with Database(sys.argv[1]) as database:
     print("ready", flush=True)
-    pictures.fetch_pictures(database, ImageStore(sys.argv[2]), "tech", load_policy())
+    pictures.fetch_pictures(database, ImageStore(sys.argv[2]), "tech", load_policy(), Exclusions({}, {}))
 """
 
 
@@ -289,7 +301,7 @@ def test_a_killed_fetch_continues_and_ends_with_the_same_tables(db, database_url
     child.communicate()
     [(committed,)] = rows(db, "select count(*) from thumbrank.picture_versions")
     assert 0 < committed < 250
-    result = fetch_pictures(db, images, "tech", POLICY)
+    result = fetch_pictures(db, images, "tech", POLICY, NOTHING)
     assert result.wanted == 250 - committed
     kept = rows(
         db,

@@ -146,11 +146,10 @@ def test_a_cap_ends_a_collection_and_not_the_day(db):
     tech = account(db)
     tech.attempt("default")
     tech.cap({"default": 2})
-    tech.extend("default", 1)
-    assert prepay(db, tech, "default", 9) == 3
+    assert prepay(db, tech, "default", 9) == 2
     assert prepay(db, tech, "search", 9) == 0
     refused = tech.why_not("default")
-    assert "spent the 4 units of the default bucket that were planned for it" in str(refused)
+    assert "spent the 3 units of the default bucket that were planned for it" in str(refused)
     assert refused.resumes_at == NOON, "it may go on at once"
     assert prepay(db, account(db, "news"), "default", 9) == 9
 

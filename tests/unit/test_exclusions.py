@@ -41,13 +41,17 @@ def test_channels_and_videos_are_read_with_their_reasons(tmp_path):
 @pytest.mark.parametrize(
     ("entry", "says"),
     [
-        ("{channel: UC1, who: ana}", r"exclusions\.0\.reason is wrong"),
-        ("{channel: UC1, reason: r}", r"exclusions\.0\.who is wrong"),
-        ("{channel: UC1, reason: '', who: ana}", r"exclusions\.0\.reason is wrong"),
+        ("{channel: UCaaaaaaaaaaaaaaaaaaaaaa, who: ana}", r"exclusions\.0\.reason is wrong"),
+        ("{channel: UCaaaaaaaaaaaaaaaaaaaaaa, reason: r}", r"exclusions\.0\.who is wrong"),
+        ("{channel: UCaaaaaaaaaaaaaaaaaaaaaa, reason: '', who: ana}", r"exclusions\.0\.reason is wrong"),
         ("{reason: r, who: ana}", r"exclusions\.0 is wrong .*name either a channel or a video"),
-        ("{channel: UC1, video: v, reason: r, who: ana}", r"exclusions\.0 is wrong .*name either a channel or a video"),
+        (
+            "{channel: UCaaaaaaaaaaaaaaaaaaaaaa, video: vvvvvvvvvvv, reason: r, who: ana}",
+            r"exclusions\.0 is wrong .*name either a channel or a video",
+        ),
         ("{chanel: UC1, reason: r, who: ana}", r"exclusions\.0\.chanel is wrong"),
         ("UC1", r"exclusions\.0 is wrong"),
+        ("{channel: Linus Tech Tips, reason: r, who: ana}", r"exclusions\.0\.channel is wrong"),
     ],
 )
 def test_a_wrong_entry_is_one_sentence_that_names_it(tmp_path, entry, says):

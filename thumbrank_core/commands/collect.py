@@ -46,12 +46,12 @@ def collect_command(
     with opened(settings) as database:
         _print_forecast(forecast_niche(database, api, *arguments, only=only, budget=budget))
         if dry_run:
-            typer.echo("Nothing was sent. Without --dry-run the collection stops at the upper figure at the latest.")
+            typer.echo("Nothing was spent. Without --dry-run the collection stops at the upper figure at the latest.")
             return
         found = collect_niche(database, api, *arguments, only=only, budget=budget)
         _print_collected(found, niche)
         if not only:
-            fetched = fetch_pictures(database, ImageStore(settings.images), niche, policy)
+            fetched = fetch_pictures(database, ImageStore(settings.images), niche, policy, load_exclusions())
             _print_pictures(fetched, niche)
 
 
@@ -67,9 +67,12 @@ def quota_command() -> None:
     limits = load_policy(profile=settings.profile).quota
     now = datetime.now(UTC)
     with opened(settings) as database, database.connection() as connection:
-        # The simulator's days are its own; the newest day in the ledger is the one that people ask about.
-        row = connection.execute("select max(pacific_date) from thumbrank.quota_ledger").fetchone()
-        day = row[0] if row and row[0] else pacific_date(now)
+        day = pacific_date(now)
+        if (
+            settings.youtube_api_endpoint is not None
+        ):  # a simulator's days are its own: the newest in the ledger is meant
+            row = connection.execute("select max(pacific_date) from thumbrank.quota_ledger").fetchone()
+            day = row[0] if row and row[0] else day
         rows = connection.execute(
             "select bucket, niche::text, spent, reserved, exhausted_at from thumbrank.quota_ledger "
             "where pacific_date = %s order by bucket, niche",

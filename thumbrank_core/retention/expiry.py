@@ -74,6 +74,12 @@ _ITEMS: tuple[LiteralString, ...] = (
     "left join removal_videos v using (video_key) where t.channel_key = c.channel_key and v.video_key is null)",
 )
 
+# Asked apart from the rest of its row, and so as old as it is itself.
+_OLD_ANSWERS: LiteralString = (
+    "update thumbrank.thumbnails set trainability = null, trainability_checked_at = null "
+    "where source = 'youtube_api' and trainability_checked_at <= %(content)s"
+)
+
 _EMPTY_VIDEOS: LiteralString = (
     "update thumbrank.thumbnails t set title = null, tags = '{}', thumbnail_url = null, language = null, "
     "category_id = null, trainability = null, trainability_checked_at = null, exclusion_reason = 'expired' "
@@ -104,6 +110,7 @@ def choose_expired(connection: psycopg.Connection, ages: Ages, gone: Gone) -> No
             remove_rows(connection, rule, rule.by_age, gone, parameters)
     for statement in (*_LABELS, *_ITEMS):
         connection.execute(statement, parameters)
+    connection.execute(_OLD_ANSWERS, parameters)
     gone.rows["thumbnails_content"] += connection.execute(_EMPTY_VIDEOS).rowcount
     gone.rows["channels_content"] += connection.execute(_EMPTY_CHANNELS).rowcount
 

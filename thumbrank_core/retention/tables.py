@@ -99,9 +99,8 @@ TABLES: tuple[Rows | Addressed | Stays, ...] = (
     ),
     Rows(
         "collection_progress",
-        # An uploads playlist is called like its channel, with UU for UC.
-        "r.item in (select channel_id from removal_channels) "
-        "or r.item in (select 'UU' || substr(channel_id, 3) from removal_channels)",
+        # `vet` has the channel's id, `list` the id, a slash and the uploads playlist.
+        "split_part(r.item, '/', 1) in (select channel_id from removal_channels)",
         by_age=_ABANDONED,
         only_forgotten=True,
     ),

@@ -209,9 +209,13 @@ def record_channels(connection: psycopg.Connection, niche: str, channels: Sequen
 
 
 def record_videos(connection: psycopg.Connection, videos: Sequence[VideoSeen]) -> Written:
-    """Write videos of known channels, and a snapshot of the counts of each that shows its views."""
+    """Write videos of known channels, and a snapshot of the counts of each that shows its views.
+
+    What a team imported stays the team's: of such a video the API adds counts only, which expire by themselves.
+    """
     channel_keys = keys_of(connection, "channel", {v.channel_id for v in videos})
     premieres = _seen_as_premieres(connection, [v.video_id for v in videos if v.kind == "live"])
+    own = _own_videos(connection, [v.video_id for v in videos if v.source != "import"])
     rows = [
         (
             v.video_id,
@@ -231,6 +235,7 @@ def record_videos(connection: psycopg.Connection, videos: Sequence[VideoSeen]) -
             v.expires_at,
         )
         for v in videos
+        if v.video_id not in own
     ]
     counts = upsert(
         connection,
@@ -268,6 +273,14 @@ def record_counts(connection: psycopg.Connection, counts: Sequence[CountsSeen]) 
 def _record_snapshots(connection: psycopg.Connection, rows: Sequence[tuple[object, ...]]) -> int:
     key = ["video_key", "observed_at"]
     return upsert(connection, "thumbrank.view_snapshots", _SNAPSHOT_COLUMNS, rows, key=key, update=[]).inserted
+
+
+def _own_videos(connection: psycopg.Connection, video_ids: Sequence[str]) -> set[str]:
+    """Those that a team imported."""
+    rows = connection.execute(
+        "select video_id from thumbrank.thumbnails where video_id = any(%s) and source = 'import'", (list(video_ids),)
+    ).fetchall()
+    return {str(video_id) for (video_id,) in rows}
 
 
 def _seen_as_premieres(connection: psycopg.Connection, video_ids: Sequence[str]) -> set[str]:

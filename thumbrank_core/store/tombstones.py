@@ -22,7 +22,7 @@ def forgotten(connection: psycopg.Connection, kind: ItemKind, ids: Collection[st
     Call it in the transaction that writes, before its first write. Until that transaction ends no removal can start, so
     that nothing which was forgotten a moment ago is written back.
     """
-    connection.execute("select pg_advisory_xact_lock_shared(%s)", (_REMOVAL,))
+    hold_off_removals(connection)
     rows = connection.execute(
         "select item_id from thumbrank.tombstones where kind = %s and reason = 'forgotten' and item_id = any(%s)",
         (kind, sorted(ids)),
@@ -49,6 +49,11 @@ def clear_expired(connection: psycopg.Connection, kind: ItemKind, ids: Collectio
         "delete from thumbrank.tombstones where kind = %s and reason = 'expired' and item_id = any(%s)",
         (kind, sorted(ids)),
     ).rowcount
+
+
+def hold_off_removals(connection: psycopg.Connection) -> None:
+    """Let no removal start until this transaction ends. The first thing that a transaction which writes items does."""
+    connection.execute("select pg_advisory_xact_lock_shared(%s)", (_REMOVAL,))
 
 
 def lock_for_removal(connection: psycopg.Connection) -> None:

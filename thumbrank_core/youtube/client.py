@@ -27,6 +27,7 @@ from thumbrank_core.youtube.quota import Bucket, Meter
 MAX_IDS = 50
 """Ids per list request; 51 are refused with invalidFilters."""
 TIMEOUT_SECONDS = 20
+GOOGLE = "https://youtube.googleapis.com"
 CHANNEL_PARTS = "snippet,statistics,contentDetails,status"
 VIDEO_PARTS = "snippet,statistics,contentDetails,status,liveStreamingDetails,player"
 UPLOAD_PARTS = "contentDetails"
@@ -81,7 +82,7 @@ class YouTube:
             _http: httplib2.Http, *args: Any, headers: dict[str, str] | None = None, **kwargs: Any
         ) -> HttpRequest:
             if not hasattr(local, "http"):
-                local.http = _OneAttemptHttp(timeout=TIMEOUT_SECONDS)  # not thread-safe, and no timeout by default
+                local.http = _OneAttemptHttp()  # not thread-safe, and no timeout by default
             return HttpRequest(
                 local.http, *args, headers={**(headers or {}), "X-Goog-Api-Key": key.get_secret_value()}, **kwargs
             )
@@ -91,7 +92,7 @@ class YouTube:
             build(
                 "youtube",
                 "v3",
-                http=_OneAttemptHttp(timeout=TIMEOUT_SECONDS),  # without it, build() asks for default credentials
+                http=_OneAttemptHttp(),  # without it, build() asks for default credentials
                 requestBuilder=cast(Any, request),
                 static_discovery=True,
                 cache_discovery=False,
@@ -104,13 +105,13 @@ class YouTube:
 
     @property
     def now(self) -> datetime:
-        """The server's clock at its last answer.
+        """The server's clock at its last answer; before the first, at the Date header of its front page.
 
-        Counts are as old as the answer that carried them, so ages are measured by the clock that counted. Before the
-        first answer: this machine's clock for Google, and the Date header of another endpoint, which costs no unit.
+        Counts are as old as the answer that carried them, so ages are measured by the clock that counted. The front page
+        is no API method: it costs no unit and is asked without the key.
         """
-        if self._clock is None and self.endpoint is not None:
-            self._ask_the_time(self.endpoint)
+        if self._clock is None:
+            self.ask_the_time()
         return self._clock or datetime.now(UTC)
 
     def stop(self) -> None:
@@ -211,19 +212,27 @@ class YouTube:
             seen.append(parsedate_to_datetime(str(response["date"])).astimezone(UTC))
             self._clock = seen[-1]
 
-    def _ask_the_time(self, endpoint: str) -> None:
+    def ask_the_time(self) -> datetime:
+        """Read the server's clock anew: a client that has been idle knows only when it last heard anything."""
         try:
-            response, _ = _OneAttemptHttp(timeout=TIMEOUT_SECONDS).request(endpoint + "/", "HEAD")
+            response, _ = _OneAttemptHttp().request((self.endpoint or GOOGLE) + "/", "HEAD")
         except (OSError, http.client.HTTPException, httplib2.HttpLib2Error) as error:
             raise RetryableYouTubeError(
                 type(error).__name__,
                 f"YouTube cannot be reached ({type(error).__name__}): check the network and run again.",
             ) from None
         self._read_clock(response, [])
+        return self._clock or datetime.now(UTC)
 
 
 class _OneAttemptHttp(httplib2.Http):
-    """httplib2 without its silent second attempt, which no ledger would see."""
+    """httplib2 without its silent second attempt, which no ledger would see, and without redirects, which would carry the
+    key to another host.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(timeout=TIMEOUT_SECONDS)
+        self.follow_redirects = False
 
     def _conn_request(
         self, conn: http.client.HTTPConnection, request_uri: str, method: str, body: Any, headers: dict[str, str]

@@ -4,8 +4,8 @@ What belongs here: the order of the stages, the budget, and what a run says of i
 budget ends or YouTube says so; the next one goes on at the same place and ends with the same tables.
 """
 
+import contextlib
 import dataclasses
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,15 +17,15 @@ from thumbrank_core.errors import ThumbrankError
 from thumbrank_core.exclusions import Exclusions
 from thumbrank_core.niches import NicheConfig
 from thumbrank_core.policy import Policy
-from thumbrank_core.progress import say, track
+from thumbrank_core.progress import track
 from thumbrank_core.store.catalog import Source
 from thumbrank_core.store.database import Database
+from thumbrank_core.store.errors import StoreError
 from thumbrank_core.youtube import crawl as crawls
-from thumbrank_core.youtube.client import MAX_IDS, YouTube
-from thumbrank_core.youtube.crawl import Crawl, Job, Tally
-from thumbrank_core.youtube.forecast import Forecast, forecast, with_retries
+from thumbrank_core.youtube.client import YouTube
+from thumbrank_core.youtube.crawl import Job, Tally
+from thumbrank_core.youtube.forecast import Forecast, forecast
 from thumbrank_core.youtube.quota import QuotaLedger
-from thumbrank_core.youtube.stages.base import PagedStage
 from thumbrank_core.youtube.stages.discover import Discover
 from thumbrank_core.youtube.stages.hydrate import Hydrate, ReadVideos, Refresh
 from thumbrank_core.youtube.stages.listing import List
@@ -93,12 +93,10 @@ def forecast_niche(
     budget: int | None = None,
 ) -> Forecast:
     """What `collect_niche` with the same arguments would spend. Sends nothing and writes nothing."""
-    now = api.now
+    now = api.ask_the_time()
     with database.connection() as connection:
-        found = crawls.open_crawl(connection, niche)
-        if found is None or now - found.started_at >= crawls.STALE:
-            found = Crawl(crawls.NOT_BEGUN, now, resumed=False)
-        job = Job(niche, config, policy, exclusions, source, found, Tally())
+        found = crawls.open_crawl(connection, niche, now) or crawls.new_crawl(connection, niche, now)
+        job = Job(niche, config, policy, exclusions, source, found, Tally(), frozenset(only))
         return _capped(forecast(connection, job, _stages(policy, only), now), budget)
 
 
@@ -129,60 +127,78 @@ def collect_niche(
 
     Raises:
         FatalYouTubeError: the API refuses us; what was written until then stays, and the next run goes on.
+        CollectionRunningError: another process collects this niche.
         NothingFoundError: no query of the niche found a channel.
     """
     stages = _stages(policy, only)
     ledger = QuotaLedger(database, policy.quota, niche, lambda: api.now)
     api.meter = ledger
-    now = api.now
+    now = api.ask_the_time()
     with database.connection() as connection:
-        job = Job(niche, config, policy, exclusions, source, crawls.begin(connection, niche, now), Tally())
+        crawl = crawls.begin(connection, niche, now)
+        job = Job(niche, config, policy, exclusions, source, crawl, Tally(), frozenset(only))
+        for name in ("discover", "vet"):
+            if (
+                name in stages
+            ):  # queries and channels may have been added since the last run; planning them never doubles
+                STAGES[name](job).plan(connection)
+                crawls.mark_planned(connection, niche, name, now)
         planned = _capped(forecast(connection, job, stages, now), budget)
     ledger.cap(planned.upper)
     ledger.reserve()
-    pauses: list[Pause] = []
+    pauses: dict[StageName, Pause] = {}
+    why = "it was interrupted"
     ended = False
     try:
         for name in stages:
+            # What one of these has not found yet, the next cannot choose from; stored videos are refreshed in any case.
+            if name in (*CHAIN, "trainability") and any(earlier in CHAIN for earlier in pauses):
+                continue
             pause = _run(database, api, ledger, job, name)
             if pause is not None:
-                pauses.append(pause)
+                pauses[name] = pause
         ended = True
+    except ThumbrankError as error:
+        why = str(error)
+        raise
     finally:
-        ledger.release()
         if not ended:
-            _pause(database, api, niche, Pause("it was interrupted", api.now))
-    return _result(database, api, job, ledger, planned, pauses)
+            with contextlib.suppress(StoreError):  # where the database is gone, the first error says so
+                ledger.release()
+                _pause(database, job, Pause(why, job.crawl.run_at))
+    ledger.release()
+    return _result(database, api, job, ledger, planned, list(pauses.values()))
 
 
 def _run(database: Database, api: YouTube, ledger: QuotaLedger, job: Job, name: StageName) -> Pause | None:
     stage = STAGES[name](job)
     with database.connection() as connection:
-        # Queries, channels and candidates may have been added since the last run; planning them again never doubles.
-        if isinstance(stage, PagedStage) or name not in crawls.planned_stages(connection, job.niche):
+        if _to_plan(connection, stage, job):
             stage.plan(connection)
-            crawls.mark_planned(connection, job.niche, name)
+            crawls.mark_planned(connection, job.niche, name, job.crawl.run_at)
         if isinstance(stage, Hydrate):
             stage.prune(connection)
         left = stage.remaining(connection)
     if name == "vet" and not left:
         _require_channels(database, job)
     with track(f"{job.niche}: {name}", left) as advance:
-        workers = job.policy.collection.requests
-        pause = run_stage(database, stage, api, ledger, workers, advance)
-        if isinstance(stage, Snapshot) and stage.by_list:
-            with database.connection() as connection:
-                units = with_retries(math.ceil(stage.remaining(connection) / MAX_IDS))
-            say(
-                f"videos.batchGetStats is refused: reading the counts with videos.list, up to {units:,} units of the default bucket."
-            )
-            ledger.extend("default", units)
-            pause = run_stage(database, stage, api, ledger, workers, advance)
+        pause = run_stage(database, stage, api, ledger, job.policy.collection.requests, advance)
+    if isinstance(stage, Snapshot) and stage.refused:
+        with database.connection() as connection:
+            crawls.mark_refused(connection, job.niche, api.now)
+        pause = Pause("videos.batchGetStats is refused; the next run reads the counts with videos.list", api.now)
     if isinstance(stage, ReadVideos) and left:
         with database.connection() as connection:
             # The stages after this one join tables that have just grown from nothing, long before autovacuum looks at them.
             connection.execute("analyze thumbrank.thumbnails, thumbrank.view_snapshots, thumbrank.collection_queue")
     return pause
+
+
+def _to_plan(connection: psycopg.Connection[Any], stage: Stage[Any], job: Job) -> bool:
+    """Once a day: a collection that waits for days must not let what is stored expire. What is left is done first."""
+    if stage.name in crawls.planned_stages(connection, job.niche, job.crawl.run_at):
+        return False
+    return stage.name not in crawls.planned_stages(connection, job.niche) or not stage.remaining(connection)
 
 
 def _require_channels(database: Database, job: Job) -> None:
@@ -213,11 +229,11 @@ def _result(
         # The latest end of all waiting: before it, a run could not finish.
         last = max(pauses, key=lambda pause: pause.resumes_at)
         result.state, result.reason, result.resumes_at = "partial", last.reason, last.resumes_at
-        _pause(database, api, job.niche, last)
+        _pause(database, job, last)
     elif open_stages:
         result.state, result.resumes_at = "partial", api.now
         result.reason = f"{', '.join(open_stages)} not asked for yet"
-        _pause(database, api, job.niche, Pause(result.reason, api.now))
+        _pause(database, job, Pause(result.reason, api.now))
     else:
         with database.connection() as connection:
             crawls.finish(connection, job.niche, api.now)
@@ -238,9 +254,9 @@ def _unfinished(connection: psycopg.Connection[Any], niche: str) -> list[str]:
     return [name for name in STAGES if name in waiting]
 
 
-def _pause(database: Database, api: YouTube, niche: str, why: Pause) -> None:
+def _pause(database: Database, job: Job, why: Pause) -> None:
     with database.connection() as connection:
-        crawls.pause(connection, niche, why.reason, why.resumes_at)
+        crawls.pause(connection, job.niche, why.reason, why.resumes_at, job.crawl.run_at)
 
 
 def _stages(policy: Policy, only: Sequence[StageName]) -> list[StageName]:

@@ -47,6 +47,7 @@ RETRYABLE = {
     "userRateLimitExceeded",
     "servingLimitExceeded",
     "rateLimitExceeded",
+    "processingFailure",
 }
 SKIPPABLE = {
     "playlistNotFound",
@@ -56,7 +57,6 @@ SKIPPABLE = {
     "channelClosed",
     "channelSuspended",
     "notFound",
-    "processingFailure",
 }
 KEY_TROUBLE = {
     "API_KEY_INVALID",

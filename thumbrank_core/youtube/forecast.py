@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 
 from thumbrank_core.youtube.client import MAX_IDS
-from thumbrank_core.youtube.crawl import Job, planned_stages
+from thumbrank_core.youtube.crawl import NOT_BEGUN, Job, planned_stages
 from thumbrank_core.youtube.quota import BUCKETS, Bucket, Standing, next_reset, standing
 from thumbrank_core.youtube.stages.base import QueueStage
 from thumbrank_core.youtube.stages.discover import Discover
@@ -74,8 +74,7 @@ class Forecast:
 
 def forecast(connection: psycopg.Connection[Any], job: Job, stages: Sequence[str], now: datetime) -> Forecast:
     """Forecast the given stages of a niche's collection, begun or not."""
-    planned = planned_stages(connection, job.niche) if job.crawl.resumed else set[str]()
-    rows = _Counts(connection, job, planned)
+    rows = _Counts(connection, job)
     found = tuple(row for stage in stages if (row := rows.of(stage, stages)) is not None)
     return Forecast(
         job.niche,
@@ -111,8 +110,11 @@ def _bucket(
 class _Counts:
     """The work that is known, and bounds for what is not."""
 
-    def __init__(self, connection: psycopg.Connection[Any], job: Job, planned: set[str]) -> None:
-        self.connection, self.job, self.planned = connection, job, planned
+    def __init__(self, connection: psycopg.Connection[Any], job: Job) -> None:
+        self.connection, self.job = connection, job
+        begun = job.crawl.crawl_id != NOT_BEGUN
+        self.planned = planned_stages(connection, job.niche) if begun else set[str]()
+        self.planned_today = planned_stages(connection, job.niche, job.crawl.run_at) if begun else set[str]()
 
     def of(self, stage: str, stages: Sequence[str]) -> StageForecast | None:
         """The forecast of one stage; `stages` says which others come with it."""
@@ -131,8 +133,11 @@ class _Counts:
             case "hydrate":
                 return self._hydrate(stages)
             case "snapshot":
-                units = math.ceil(self._videos(Snapshot(self.job)) / MAX_IDS)
-                return StageForecast(stage, "stats_batch", units, units, exact=not {"hydrate", "refresh"} & set(stages))
+                snapshot = Snapshot(self.job)
+                units = math.ceil(self._videos(snapshot) / MAX_IDS)
+                return StageForecast(
+                    stage, snapshot.bucket, units, units, exact=not {"hydrate", "refresh"} & set(stages)
+                )
             case "refresh":
                 units = math.ceil(self._videos(Refresh(self.job)) / MAX_IDS)
                 return StageForecast(stage, "default", units, units, exact="hydrate" not in stages)
@@ -152,14 +157,15 @@ class _Counts:
 
     def _videos(self, stage: QueueStage) -> int:
         """Videos that a stage would ask for."""
-        return stage.remaining(self.connection) if stage.name in self.planned else stage.unplanned(self.connection)
+        left = stage.remaining(self.connection) if stage.name in self.planned else 0
+        return left if left or stage.name in self.planned_today else stage.unplanned(self.connection)
 
     def _search_calls(self) -> int:
         pages = self.job.policy.collection.search_pages
         if "discover" not in self.planned:
             return len(Discover(self.job).unsearched(self.connection)) * pages
         return self._number(
-            "select coalesce(sum(%(each)s - pages), 0) from thumbrank.collection_progress "
+            "select coalesce(sum(greatest(1, %(each)s - pages)), 0) from thumbrank.collection_progress "
             "where niche = %(niche)s and stage = 'discover' and not done",
             {"each": pages},
         )
@@ -174,11 +180,10 @@ class _Counts:
             "where niche = %(niche)s and stage = 'vet' and not done and %(resumed)s) known "
             "left join thumbrank.collection_progress p "
             "on p.niche = %(niche)s and p.stage = 'vet' and p.item = known.channel_id and %(resumed)s "
-            "where not channel_id = any(%(banned)s)",
+            "where not channel_id = any(%(excluded_channels)s)",
             self.job.parameters
             | {
                 "named": list(self.job.config.channels),
-                "banned": list(self.job.exclusions.channels),
                 "resumed": self.job.crawl.resumed,
             },
         ).fetchone()
@@ -192,7 +197,7 @@ class _Counts:
         calls = self._search_calls() if "discover" in stages else 0
         if "list" in self.planned and not calls and not self._open("vet"):
             left = self._number(
-                "select coalesce(sum(%(each)s - pages), 0) from thumbrank.collection_progress "
+                "select coalesce(sum(greatest(1, %(each)s - pages)), 0) from thumbrank.collection_progress "
                 "where niche = %(niche)s and stage = 'list' and not done",
                 {"each": each},
             )
@@ -208,11 +213,12 @@ class _Counts:
         """Pages of the channels whose number of videos is known, and how many channels that are, the longest first."""
         row = self.connection.execute(
             "select coalesce(sum(pages), 0)::int, count(*)::int from (select ceil(least(%(per_channel)s, "
-            "video_count * %(growth)s + %(more)s) / 50) as pages from thumbrank.channels where niche = %(niche)s "
+            "video_count * %(growth)s + %(more)s) / %(page)s) as pages from thumbrank.channels where niche = %(niche)s "
             "and source = %(source)s and video_count > 0 order by 1 desc limit %(channels)s) known",
             self.job.parameters
             | {
                 "per_channel": self.job.policy.collection.per_channel,
+                "page": float(MAX_IDS),
                 "growth": growth,
                 "more": more,
                 "channels": channels,
@@ -222,7 +228,7 @@ class _Counts:
         return int(row[0]), int(row[1])
 
     def _hydrate(self, stages: Sequence[str]) -> StageForecast:
-        queued = Hydrate(self.job).unplanned(self.connection) if self.job.crawl.resumed else 0
+        queued = Hydrate(self.job).unplanned(self.connection) if "list" in self.planned else 0
         if "list" not in stages or ("list" in self.planned and not self._open("list") and not self._search_calls()):
             units = math.ceil(queued / MAX_IDS)
             return StageForecast("hydrate", "default", units, units, exact=True)
@@ -248,7 +254,7 @@ class _Counts:
     def _trainability(self, stages: Sequence[str]) -> int:
         collection = self.job.policy.collection
         stage = Trainability(self.job)
-        if "trainability" in self.planned:
+        if "trainability" in self.planned_today:
             return stage.remaining(self.connection)
         if collection.trainability == "sample":
             return collection.trainability_sample

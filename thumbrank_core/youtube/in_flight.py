@@ -8,12 +8,61 @@ import queue
 import threading
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
-from contextlib import contextmanager
 from itertools import islice
-from typing import TypeVar
+from types import TracebackType
+from typing import Generic, Self, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+class Workers(Generic[T, R]):
+    """`count` threads that call `work` on what is submitted, for a `with` block."""
+
+    def __init__(self, work: Callable[[T], R], count: int) -> None:
+        self._work, self._count = work, count
+        self._todo: queue.SimpleQueue[T | None] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[tuple[T, Future[R]]] = queue.SimpleQueue()
+        self.in_flight = 0
+        """Items submitted whose result nobody has taken."""
+
+    def submit(self, item: T) -> None:
+        """Have it done."""
+        self._todo.put(item)
+        self.in_flight += 1
+
+    def take(self, timeout: float | None = None) -> tuple[T, Future[R]]:
+        """An item that is done and its finished future; queue.Empty when there is none within `timeout` seconds."""
+        finished = self._done.get(timeout=timeout)
+        self.in_flight -= 1
+        return finished
+
+    def __enter__(self) -> Self:
+        """Start the threads."""
+        for number in range(self._count):
+            threading.Thread(target=self._serve, name=f"in-flight-{number}", daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Drop what nobody has begun, and let the threads end when they have."""
+        while not self._todo.empty():
+            try:
+                self._todo.get_nowait()
+            except queue.Empty:  # a worker was quicker
+                break
+        for _ in range(self._count):
+            self._todo.put(None)
+
+    def _serve(self) -> None:
+        while (item := self._todo.get()) is not None:
+            future: Future[R] = Future()
+            try:
+                future.set_result(self._work(item))
+            except BaseException as error:  # noqa: BLE001 -- not swallowed: the caller meets it in future.result()
+                future.set_exception(error)
+            self._done.put((item, future))
 
 
 def results(work: Callable[[T], R], items: Iterable[T], *, workers: int) -> Generator[R]:
@@ -21,43 +70,12 @@ def results(work: Callable[[T], R], items: Iterable[T], *, workers: int) -> Gene
 
     Items are read by the calling thread, at most twice `workers` ahead of the results taken.
     """
-    todo: queue.SimpleQueue[tuple[Future[R], T] | None] = queue.SimpleQueue()
-    done: queue.SimpleQueue[Future[R]] = queue.SimpleQueue()
-
-    def serve() -> None:
-        while (task := todo.get()) is not None:
-            future, item = task
-            try:
-                future.set_result(work(item))
-            except BaseException as error:  # noqa: BLE001 -- not swallowed: the caller meets it in future.result()
-                future.set_exception(error)
-            done.put(future)
-
-    source, waiting = iter(items), 0
-    with _threads(serve, workers, todo):
+    source = iter(items)
+    with Workers(work, workers) as crew:
         for item in islice(source, 2 * workers):
-            todo.put((Future(), item))
-            waiting += 1
-        while waiting:
-            future = done.get()
-            waiting -= 1
+            crew.submit(item)
+        while crew.in_flight:
+            _, future = crew.take()
             for item in islice(source, 1):
-                todo.put((Future(), item))
-                waiting += 1
+                crew.submit(item)
             yield future.result()
-
-
-@contextmanager
-def _threads(serve: Callable[[], None], count: int, todo: queue.SimpleQueue[T | None]) -> Generator[None]:
-    for number in range(count):
-        threading.Thread(target=serve, name=f"in-flight-{number}", daemon=True).start()
-    try:
-        yield
-    finally:
-        while not todo.empty():
-            try:
-                todo.get_nowait()
-            except queue.Empty:  # a worker was quicker
-                break
-        for _ in range(count):
-            todo.put(None)

@@ -14,12 +14,14 @@ from typing import Any, LiteralString
 import psycopg
 
 from thumbrank_core.batches import batched
+from thumbrank_core.exclusions import Exclusions
 from thumbrank_core.policy import Policy, RetentionPolicy
 from thumbrank_core.progress import track
 from thumbrank_core.store.catalog import Miss, PictureSeen, clear_misses, record_misses, record_pictures
 from thumbrank_core.store.database import Database
 from thumbrank_core.store.images import ImageStore
 from thumbrank_core.store.picture import PictureError
+from thumbrank_core.store.tombstones import forgotten
 from thumbrank_core.youtube.download import Downloader
 from thumbrank_core.youtube.in_flight import results
 
@@ -40,6 +42,7 @@ _WANTED: LiteralString = """
         select from thumbrank.tombstones x where x.reason = 'forgotten'
         and ((x.kind = 'video' and x.item_id = t.video_id) or (x.kind = 'channel' and x.item_id = c.channel_id))
     )
+    and not t.video_id = any(%(excluded)s) and not c.channel_id = any(%(excluded_channels)s)
 """
 
 
@@ -65,7 +68,13 @@ class Fetched:
 
 
 def fetch_pictures(
-    database: Database, images: ImageStore, niche: str, policy: Policy, *, now: datetime | None = None
+    database: Database,
+    images: ImageStore,
+    niche: str,
+    policy: Policy,
+    exclusions: Exclusions,
+    *,
+    now: datetime | None = None,
 ) -> Fetched:
     """Fetch what is wanted; each result is a stored picture or a recorded miss, committed every 200.
 
@@ -74,6 +83,7 @@ def fetch_pictures(
         images: where pictures go.
         niche: whose videos.
         policy: how many downloads at once, from which day on a picture is read again, and how long it may stay.
+        exclusions: what is never asked for.
         now: the time from which ages are counted. None: this machine's clock; for a simulator's videos, whose clock
             stands still, the time of their last collection.
 
@@ -87,12 +97,16 @@ def fetch_pictures(
         return begun + timedelta(seconds=time.monotonic() - started)
 
     workers = policy.collection.downloads
-    result = Fetched(wanted=_count_wanted(database, niche, stale))
+    scope = _scope(niche, stale, exclusions)
+    result = Fetched(wanted=_count_wanted(database, scope))
     with (
         track(f"{niche}: pictures", result.wanted) as advance,
         Downloader(images, at_once=workers, per_host=policy.collection.downloads_per_host, clock=clock) as downloader,
     ):
-        fetch, wanted = _fetcher(downloader, clock, policy.retention), wanted_pictures(database, niche, stale)
+        fetch, wanted = (
+            _fetcher(downloader, clock, policy.retention),
+            wanted_pictures(database, niche, stale, exclusions),
+        )
         with closing(results(fetch, wanted, workers=workers)) as outcomes:
             for batch in batched(outcomes, COMMIT_EVERY):
                 _write(database, niche, batch, result)
@@ -100,30 +114,40 @@ def fetch_pictures(
     return result
 
 
-def wanted_pictures(database: Database, niche: str, stale: datetime) -> Iterator[Wanted]:
-    """Videos of the niche that list a 16:9 picture of which no version was seen after `stale`; none that were forgotten.
+def _scope(niche: str, stale: datetime, exclusions: Exclusions) -> dict[str, object]:
+    """What `_WANTED` is written in terms of."""
+    return {
+        "niche": niche,
+        "stale": stale,
+        "excluded": list(exclusions.videos),
+        "excluded_channels": list(exclusions.channels),
+    }
+
+
+def wanted_pictures(database: Database, niche: str, stale: datetime, exclusions: Exclusions) -> Iterator[Wanted]:
+    """Videos of the niche that list a 16:9 picture of which no version was seen after `stale`; none forgotten, none excluded.
 
     Each is given once, also when what is written meanwhile leaves it wanted.
     """
-    after = -1
-    while rows := _read_wanted(database, niche, stale, after):
+    scope, after = _scope(niche, stale, exclusions), -1
+    while rows := _read_wanted(database, scope, after):
         yield from rows
         after = rows[-1].video_key
 
 
-def _read_wanted(database: Database, niche: str, stale: datetime, after: int) -> list[Wanted]:
+def _read_wanted(database: Database, scope: dict[str, object], after: int) -> list[Wanted]:
     statement: LiteralString = (
         f"select t.video_key, t.video_id, t.thumbnail_url, t.source = 'youtube_api' {_WANTED}"
         "and t.video_key > %(after)s order by t.video_key limit %(limit)s"
     )
-    values = {"niche": niche, "stale": stale, "after": after, "limit": READ_AT_ONCE}
     with database.connection() as connection:
-        return [Wanted(*row) for row in connection.execute(statement, values).fetchall()]
+        rows = connection.execute(statement, scope | {"after": after, "limit": READ_AT_ONCE}).fetchall()
+    return [Wanted(*row) for row in rows]
 
 
-def _count_wanted(database: Database, niche: str, stale: datetime) -> int:
+def _count_wanted(database: Database, scope: dict[str, object]) -> int:
     with database.connection() as connection:
-        return _one(connection, f"select count(*)::int {_WANTED}", {"niche": niche, "stale": stale})
+        return _one(connection, f"select count(*)::int {_WANTED}", scope)
 
 
 def _clock(database: Database, niche: str) -> datetime:
@@ -164,6 +188,9 @@ def _write(database: Database, niche: str, outcomes: Sequence[PictureSeen | Miss
     seen = [outcome for outcome in outcomes if isinstance(outcome, PictureSeen)]
     missed = [outcome for outcome in outcomes if isinstance(outcome, Miss)]
     with database.connection() as connection:
+        banned = forgotten(connection, "video", {*(p.video_id for p in seen), *(m.item_id for m in missed)})
+        seen = [picture for picture in seen if picture.video_id not in banned]
+        missed = [miss for miss in missed if miss.item_id not in banned]
         written = record_pictures(connection, seen)
         clear_misses(connection, "picture", [picture.video_id for picture in seen])
         record_misses(connection, niche, missed)

@@ -27,6 +27,10 @@ LEASE = timedelta(minutes=10)
 """A collection that has not charged anything for so long is taken for dead, and its share is free."""
 
 
+AFTER_MIDNIGHT = timedelta(minutes=10)
+"""So long after midnight Pacific a refusal may still be about the day before."""
+
+
 class BudgetSpentError(ThumbrankError):
     """Nothing more may be sent for now. `resumes_at` is when it may again."""
 
@@ -50,6 +54,10 @@ class Meter(Protocol):
 def pacific_date(now: datetime) -> date:
     """The day a unit spent at `now` belongs to: quota resets at midnight Pacific, so days have 23 to 25 hours."""
     return now.astimezone(PACIFIC).date()
+
+
+def _day_began(now: datetime) -> datetime:
+    return datetime.combine(pacific_date(now), time(), PACIFIC).astimezone(UTC)
 
 
 def next_reset(now: datetime) -> datetime:
@@ -90,6 +98,7 @@ class QuotaLedger:
         self._lock = threading.Lock()
         self._prepaid: dict[Bucket, int] = dict.fromkeys(BUCKETS, 0)
         self._caps: dict[Bucket, int] | None = None
+        self._reserved_day: date | None = None
         self.spent: dict[Bucket, int] = dict.fromkeys(BUCKETS, 0)
         """What this collection has charged."""
 
@@ -97,26 +106,24 @@ class QuotaLedger:
         """From here on spend at most so many units per bucket, whatever the day would allow."""
         self._caps = {bucket: self.spent[bucket] + units.get(bucket, 0) for bucket in BUCKETS}
 
-    def extend(self, bucket: Bucket, units: int) -> None:
-        """Plan so many more units of a bucket than `cap` said."""
-        if self._caps is not None:
-            self._caps[bucket] += units
-
     def standing(self, connection: psycopg.Connection, bucket: Bucket) -> Standing:
         """How the bucket stands today."""
         return standing(connection, self._limits, self._niche, bucket, self._clock())
 
     def reserve(self) -> None:
-        """Keep this niche's share of every bucket's day while the collection runs."""
-        now = self._clock()
+        """Keep this niche's share of every bucket's day while the collection runs, also into the next day."""
         with self._database.connection() as connection:
-            for bucket in BUCKETS:
-                connection.execute(
-                    "insert into thumbrank.quota_ledger (pacific_date, bucket, niche, reserved, renewed_at) "
-                    "values (%s, %s, %s, %s, now()) on conflict (pacific_date, bucket, niche) "
-                    "do update set reserved = excluded.reserved, renewed_at = excluded.renewed_at",
-                    (pacific_date(now), bucket, self._niche, self._limit(bucket) // SHARE),
-                )
+            self._reserve(connection, pacific_date(self._clock()))
+
+    def _reserve(self, connection: psycopg.Connection, day: date) -> None:
+        self._reserved_day = day
+        for bucket in BUCKETS:
+            connection.execute(
+                "insert into thumbrank.quota_ledger (pacific_date, bucket, niche, reserved, renewed_at) "
+                "values (%s, %s, %s, %s, now()) on conflict (pacific_date, bucket, niche) "
+                "do update set reserved = excluded.reserved, renewed_at = excluded.renewed_at",
+                (day, bucket, self._niche, self._limit(bucket) // SHARE),
+            )
 
     def release(self) -> None:
         """Give back what was kept and not spent."""
@@ -152,14 +159,21 @@ class QuotaLedger:
         if not granted:
             raise self.why_not(bucket)
 
-    def exhaust(self, bucket: Bucket) -> None:
-        """YouTube says that the bucket is spent today: believe it."""
+    def exhaust(self, bucket: Bucket) -> BudgetSpentError:
+        """YouTube says that the bucket is spent today: believe it, and say when it is worth asking again.
+
+        Not in the first minutes of a day: the answer may be to a request of the day before, or the reset a little late.
+        """
+        now = self._clock()
+        if now - _day_began(now) < AFTER_MIDNIGHT:
+            return BudgetSpentError(bucket, "YouTube has not reset the day's quota yet.", now + AFTER_MIDNIGHT)
         with self._database.connection() as connection:
             connection.execute(
                 "insert into thumbrank.quota_ledger (pacific_date, bucket, niche, exhausted_at) values (%s, %s, %s, %s) "
                 "on conflict (pacific_date, bucket, niche) do update set exhausted_at = excluded.exhausted_at",
-                (pacific_date(self._clock()), bucket, self._niche, self._clock()),
+                (pacific_date(now), bucket, self._niche, now),
             )
+        return self.why_not(bucket)
 
     def why_not(self, bucket: Bucket) -> BudgetSpentError:
         """The sentence for a refused attempt, and when it may be sent."""
@@ -200,6 +214,12 @@ class QuotaLedger:
                 (day, bucket, self._niche, granted),
             )
             self.spent[bucket] += granted
+            if self._reserved_day is not None and day != self._reserved_day:
+                self._reserve(connection, day)
+            connection.execute(
+                "update thumbrank.quota_ledger set renewed_at = now() where niche = %s and pacific_date = %s and reserved > 0",
+                (self._niche, day),
+            )
         return granted
 
 

@@ -12,6 +12,9 @@ from thumbrank_core.store.catalog import ChannelSeen, CountsSeen, Source, VideoK
 from thumbrank_core.store.copy import storable_text
 from thumbrank_core.youtube.lifetimes import Lifetimes
 
+UNREADABLE = (KeyError, TypeError, ValueError, AttributeError)
+"""What an item raises that is not what the documentation promises: a miss, and no reason to stop."""
+
 _DURATION = re.compile(r"P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.\d+)?S)?)?")
 _UNIT_SECONDS = (604_800, 86_400, 3_600, 60, 1)
 WIDE_SIZES = {"uhd": 2160, "qhd": 1440, "fhd": 1080, "maxres": 720, "medium": 180}

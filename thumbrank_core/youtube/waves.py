@@ -5,9 +5,12 @@ ledger for them. Only after its commit are they sent. So an attempt is charged b
 own, and what a kill can cost is what was in flight: at most `workers` requests, which the next run asks again.
 """
 
+import contextlib
+import queue
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Generic, TypeVar
@@ -15,6 +18,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import psycopg
 
 from thumbrank_core.store.database import Database
+from thumbrank_core.store.tombstones import hold_off_removals
 from thumbrank_core.youtube.client import Answer, YouTube
 from thumbrank_core.youtube.errors import (
     FatalYouTubeError,
@@ -22,6 +26,7 @@ from thumbrank_core.youtube.errors import (
     RetryableYouTubeError,
     SkippableYouTubeError,
 )
+from thumbrank_core.youtube.in_flight import Workers
 from thumbrank_core.youtube.quota import Bucket, BudgetSpentError, QuotaLedger
 
 T = TypeVar("T")
@@ -38,6 +43,14 @@ class Outcome(Generic[T]):
     answer: Answer | None
     refusal: SkippableYouTubeError | None
     at: datetime
+
+
+@dataclass(frozen=True)
+class _Paid(Generic[T]):
+    """A task and the bucket that it was charged to."""
+
+    task: T
+    bucket: Bucket
 
 
 class Stage(ABC, Generic[T]):
@@ -97,15 +110,18 @@ def run_stage(
         FatalYouTubeError: going on makes no sense; every other answer in flight has been written.
     """
     waves = _Waves(database, stage, api, ledger, workers, advance)
-    pool = ThreadPoolExecutor(workers, thread_name_prefix=stage.name)
+
+    def send(task: _Paid[T]) -> Answer:
+        return stage.send(api, task.task)
+
     ended = False
     try:
-        waves.run(pool)
+        with Workers(send, workers) as crew:
+            waves.run(crew)
         ended = True
     finally:
         if not ended:
             api.stop()  # Ctrl-C must not wait for retries; what was in flight is asked again by the next run
-        pool.shutdown(wait=ended, cancel_futures=True)
     if waves.fatal is not None:
         raise waves.fatal
     return waves.pause
@@ -125,7 +141,6 @@ class _Waves(Generic[T]):
     ) -> None:
         self.database, self.stage, self.api, self.ledger = database, stage, api, ledger
         self.workers, self.advance = workers, advance
-        self.in_flight: dict[Future[Answer], T] = {}
         self.pause: Pause | None = None
         self.fatal: FatalYouTubeError | None = None
         self.failed = 0
@@ -133,44 +148,49 @@ class _Waves(Generic[T]):
         self.in_a_row = 0
         self.last_failure = ""
 
-    def run(self, pool: ThreadPoolExecutor) -> None:
+    def run(self, crew: Workers[_Paid[T], Answer]) -> None:
         outcomes: list[Outcome[T]] = []
         while True:
             with self.database.connection() as connection:
+                hold_off_removals(connection)  # before the first write: whoever removes waits for us, and we for them
                 settled = self.stage.write(connection, outcomes) if outcomes else 0
-                tasks = self._paid(connection)
+                tasks = self._paid(connection, self.workers - crew.in_flight)
             self.advance(settled)
             for task in tasks:
-                self.in_flight[pool.submit(self.stage.send, self.api, task)] = task
-            if not self.in_flight:
+                crew.submit(task)
+            if not crew.in_flight:
                 if self.failed and self.pause is None:
                     self.pause = self._gave_up()
                 return
-            outcomes = [outcome for future in self._arrived() if (outcome := self._settle(future)) is not None]
+            arrived = self._arrived(crew)
+            outcomes = [found for paid, future in arrived if (found := self._settle(paid, future)) is not None]
 
-    def _paid(self, connection: psycopg.Connection[Any]) -> list[T]:
+    def _paid(self, connection: psycopg.Connection[Any], free: int) -> list[_Paid[T]]:
         """The next tasks, as many as there are free workers and units."""
         if self.pause is not None or self.fatal is not None:
             return []
-        tasks = self.stage.take(connection, self.workers - len(self.in_flight))
+        tasks = self.stage.take(connection, free)
         if not tasks:
             return []
         granted = self.ledger.prepay(connection, self.stage.bucket, len(tasks))
         if granted < len(tasks):
             self.stage.give_back(tasks[granted:])
             self._pause(self.ledger.why_not(self.stage.bucket))
-        return tasks[:granted]
+        return [_Paid(task, self.stage.bucket) for task in tasks[:granted]]
 
-    def _arrived(self) -> list[Future[Answer]]:
-        """Futures that are done, at least one."""
-        done, others = wait(self.in_flight, return_when=FIRST_COMPLETED)
-        if others and len(done) < self.workers // 2:
-            done |= wait(others, timeout=LINGER_SECONDS).done
-        return list(done)
+    def _arrived(self, crew: Workers[_Paid[T], Answer]) -> list[tuple[_Paid[T], Future[Answer]]]:
+        """What is done: at least one, and half of the workers unless that takes longer than the linger."""
+        arrived = [crew.take()]
+        deadline = time.monotonic() + LINGER_SECONDS
+        with contextlib.suppress(queue.Empty):
+            while crew.in_flight:
+                patience = deadline - time.monotonic() if len(arrived) < self.workers // 2 else 0
+                arrived.append(crew.take(timeout=max(0.0, patience)))
+        return arrived
 
-    def _settle(self, future: Future[Answer]) -> Outcome[T] | None:
+    def _settle(self, paid: _Paid[T], future: Future[Answer]) -> Outcome[T] | None:
         """What became of a request; None where the task stays open for the next run."""
-        task = self.in_flight.pop(future)
+        task, bucket = paid.task, paid.bucket
         try:
             answer = future.result()
         except SkippableYouTubeError as error:
@@ -178,8 +198,7 @@ class _Waves(Generic[T]):
         except BudgetSpentError as error:
             self._pause(error)
         except QuotaSpentError as error:
-            self.ledger.exhaust(self.stage.bucket)
-            self._pause(self.ledger.why_not(self.stage.bucket), str(error))
+            self._pause(self.ledger.exhaust(bucket), str(error))
         except FatalYouTubeError as error:
             self.fatal = self.fatal or error
         except RetryableYouTubeError as error:

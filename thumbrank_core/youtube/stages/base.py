@@ -47,6 +47,10 @@ class _Taking(Stage[T]):
 class PagedStage(_Taking[Step]):
     """Items with pages: each next page is asked for once its predecessor is written."""
 
+    def __init__(self, job: Job) -> None:
+        super().__init__(job)
+        self._restarted: set[str] = set()
+
     def remaining(self, connection: psycopg.Connection[Any]) -> int:
         """Items that are not done."""
         row = connection.execute(
@@ -86,6 +90,13 @@ class PagedStage(_Taking[Step]):
         )
         self.give_back([Step(step.item, token, step.pages + 1) for step, token, done in steps if not done])
         return sum(done for _, _, done in steps)
+
+    def may_restart(self, step: Step) -> bool:
+        """Whether its page token may have aged: once a run, and only a page after the first."""
+        if step.page_token is None or step.item in self._restarted:
+            return False
+        self._restarted.add(step.item)
+        return True
 
     def restart(self, connection: psycopg.Connection[Any], steps: Sequence[Step]) -> None:
         """Begin these items again: their page token was refused."""

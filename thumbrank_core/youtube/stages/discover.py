@@ -6,11 +6,11 @@ from typing import Any
 import psycopg
 
 from thumbrank_core.store.catalog import Discovery, record_discoveries
-from thumbrank_core.youtube.client import Answer, YouTube
+from thumbrank_core.youtube.client import MAX_IDS, Answer, YouTube
 from thumbrank_core.youtube.errors import PageTokenRefusedError
 from thumbrank_core.youtube.quota import Bucket, pacific_date
 from thumbrank_core.youtube.stages.base import PagedStage, Step
-from thumbrank_core.youtube.stages.vet import add_candidates
+from thumbrank_core.youtube.stages.vet import add_candidates, banned_channels
 from thumbrank_core.youtube.waves import Outcome
 
 KINDS = ("channel", "video")
@@ -37,7 +37,7 @@ class Discover(PagedStage):
 
     def unsearched(self, connection: psycopg.Connection[Any]) -> list[str]:
         """Items that found nothing yet on this Pacific day: asking twice a day spends a scarce bucket for the same answers."""
-        if not self.job.policy.collection.search_pages:
+        if not self.job.policy.collection.search_pages or not self.job.policy.quota.search:
             return []
         rows = connection.execute(
             "select distinct query from thumbrank.discoveries where niche = %s "
@@ -49,7 +49,7 @@ class Discover(PagedStage):
         return [item for item in items if item not in searched]
 
     def send(self, api: YouTube, task: Step) -> Answer:
-        """One page; its parameters depend on the collection's start only, so that page tokens stay good."""
+        """One page; its parameters depend on the collection's start and the policy, so that page tokens stay good."""
         kind, _, query = task.item.partition(":")
         parameters: dict[str, object] = {"q": query, "type": kind}
         if kind == "video":
@@ -63,25 +63,27 @@ class Discover(PagedStage):
         """Discoveries and candidates."""
         steps: list[tuple[Step, str | None, bool]] = []
         restarted: list[Step] = []
+        found: list[Discovery] = []
         for outcome in outcomes:
             if outcome.answer is None:
-                if isinstance(outcome.refusal, PageTokenRefusedError) and outcome.task.page_token is not None:
+                if isinstance(outcome.refusal, PageTokenRefusedError) and self.may_restart(outcome.task):
                     restarted.append(outcome.task)
                 else:
                     self.job.tally.miss("search_refused")
                     steps.append((outcome.task, None, True))
                 continue
-            found = self._channels(outcome.task, outcome.answer)
             until = self.job.lifetimes.content_until(outcome.at)
-            record_discoveries(
-                connection,
-                self.job.niche,
-                [Discovery(channel, outcome.task.item, rank, outcome.at, until) for channel, rank in found.items()],
-            )
-            add_candidates(connection, self.job, list(found))
+            found += [
+                Discovery(channel, outcome.task.item, rank, outcome.at, until)
+                for channel, rank in self._channels(outcome.task, outcome.answer).items()
+            ]
             token = outcome.answer.body.get("nextPageToken")
             done = token is None or outcome.task.pages + 1 >= self.job.policy.collection.search_pages
             steps.append((outcome.task, token, done))
+        banned = banned_channels(connection, self.job, [discovery.channel_id for discovery in found])
+        found = [discovery for discovery in found if discovery.channel_id not in banned]
+        record_discoveries(connection, self.job.niche, found)
+        add_candidates(connection, self.job, [discovery.channel_id for discovery in found])
         self.restart(connection, restarted)
         return self.note(connection, steps)
 
@@ -91,5 +93,5 @@ class Discover(PagedStage):
         for place, item in enumerate(answer.items):
             channel_id = item.get("id", {}).get("channelId") or item.get("snippet", {}).get("channelId")
             if channel_id:
-                found.setdefault(str(channel_id), task.pages * 50 + place)
+                found.setdefault(str(channel_id), task.pages * MAX_IDS + place)
         return found

@@ -1,6 +1,7 @@
 """Hydrate and refresh: videos.list for what was listed and is not stored, and for what is about to expire."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -10,7 +11,7 @@ from thumbrank_core.store.tombstones import clear_expired, forgotten
 from thumbrank_core.youtube.client import Answer, YouTube
 from thumbrank_core.youtube.crawl import dequeue
 from thumbrank_core.youtube.quota import Bucket
-from thumbrank_core.youtube.records import video_of
+from thumbrank_core.youtube.records import UNREADABLE, video_of
 from thumbrank_core.youtube.stages.base import Batch, QueueStage
 from thumbrank_core.youtube.waves import Outcome
 
@@ -31,47 +32,74 @@ class ReadVideos(QueueStage):
         """Rows and snapshots; what is not returned is a miss."""
         asked = [video for outcome in outcomes for video in outcome.task]
         misses: list[Miss] = []
+        seen: list[VideoSeen] = []
         largest, lifetimes = self.job.policy.collection.largest_picture, self.job.lifetimes
-        seen = [
-            video_of(item, outcome.at, lifetimes, self.job.source, largest)
-            for outcome in outcomes
-            for item in (outcome.answer.items if outcome.answer else [])
-        ]
-        returned = {video.video_id for video in seen}
-        seen = self._wanted(connection, seen)
         for outcome in outcomes:
-            misses += [
-                self.job.miss("video", video, "not_returned", "videos.list does not return it.", outcome.at)
-                for video in outcome.task
-                if video not in returned
-            ]
+            returned: set[str] = set()
+            for item in outcome.answer.items if outcome.answer else []:
+                returned.add(str(item.get("id")))
+                try:
+                    seen.append(video_of(item, outcome.at, lifetimes, self.job.source, largest))
+                except UNREADABLE as error:
+                    misses.append(
+                        self._miss(str(item.get("id")), "unreadable", f"Its answer is odd ({error!r}).", outcome.at)
+                    )
+            refusal = outcome.refusal
+            reason, detail = (
+                ("not_returned", "videos.list does not return it.")
+                if refusal is None
+                else (refusal.reason, str(refusal))
+            )
+            misses += [self._miss(video, reason, detail, outcome.at) for video in outcome.task if video not in returned]
+        seen, banned, strangers = self._sorted(connection, seen)
+        misses += [
+            self._miss(video.video_id, "unknown_channel", "Its channel is not stored.", video.seen_at)
+            for video in strangers
+        ]
         written = record_videos(connection, seen)
-        clear_misses(connection, "video", sorted(returned))
-        clear_expired(connection, "video", sorted(returned))
-        record_misses(connection, self.job.niche, misses)
+        stored = [video.video_id for video in seen]
+        clear_misses(connection, "video", stored)
+        clear_expired(connection, "video", stored)
+        banned |= forgotten(connection, "video", asked)
+        record_misses(connection, self.job.niche, [miss for miss in misses if miss.item_id not in banned])
         dequeue(connection, self.job.niche, self.name, asked)
         self.job.tally.videos += len(seen)
         self.job.tally.videos_new += written.inserted
         return len(asked)
 
-    def _wanted(self, connection: psycopg.Connection[Any], seen: Sequence[VideoSeen]) -> list[VideoSeen]:
-        """Without what somebody asked us to forget while the request was on its way."""
+    def _miss(self, video_id: str, reason: str, detail: str, at: datetime) -> Miss:
+        return self.job.miss("video", video_id, reason, detail, at)
+
+    def _sorted(
+        self, connection: psycopg.Connection[Any], seen: Sequence[VideoSeen]
+    ) -> tuple[list[VideoSeen], set[str], list[VideoSeen]]:
+        """What to write; ids that somebody asked us to forget while the request was on its way; videos of no stored channel."""
         channels = {video.channel_id for video in seen}
-        banned_videos = forgotten(connection, "video", {video.video_id for video in seen})
-        stored = keys_of(connection, "channel", channels - forgotten(connection, "channel", channels))
-        return [video for video in seen if video.video_id not in banned_videos and video.channel_id in stored]
+        banned_channels = forgotten(connection, "channel", channels)
+        banned = forgotten(connection, "video", {video.video_id for video in seen})
+        banned |= {video.video_id for video in seen if video.channel_id in banned_channels}
+        stored = keys_of(connection, "channel", channels)
+        kept = [video for video in seen if video.video_id not in banned]
+        return (
+            [video for video in kept if video.channel_id in stored],
+            banned,
+            [video for video in kept if video.channel_id not in stored],
+        )
 
 
 class Hydrate(ReadVideos):
     """What the uploads playlists listed and is not stored, or is old. Listing fills the queue."""
 
     name = "hydrate"
-    # Listing fills the queue itself; what it added and is stored and fresh leaves it by `prune`.
+    # What is in the queue and not stored, or old.
     wanted = """
         select q.video_id from thumbrank.collection_queue q where q.niche = %(niche)s and q.stage = 'hydrate'
           and not exists (select from thumbrank.thumbnails t where t.video_id = q.video_id and t.title is not null
                           and t.fetched_at > %(fresh_since)s)
     """
+
+    def plan(self, connection: psycopg.Connection[Any]) -> None:
+        """Nothing: listing fills the queue, and what is stored and fresh leaves it by `prune`."""
 
     def prune(self, connection: psycopg.Connection[Any]) -> None:
         """Take out of the queue what is stored and fresh: its counts are the snapshot stage's."""
@@ -90,9 +118,10 @@ class Refresh(ReadVideos):
         select t.video_id from thumbrank.thumbnails t join thumbrank.channels c using (channel_key)
         where c.niche = %(niche)s and t.source = %(source)s and t.expires_at is not null
           and t.fetched_at <= %(fresh_since)s and not t.video_id = any(%(excluded)s)
+          and not c.channel_id = any(%(excluded_channels)s)
           and not exists (select from thumbrank.collection_queue q
                           where q.niche = c.niche and q.stage = 'hydrate' and q.video_id = t.video_id)
           and not exists (select from thumbrank.misses m where m.kind = 'video' and m.niche = c.niche
-                          and m.item_id = t.video_id and m.missed_at >= %(started_at)s)
+                          and m.item_id = t.video_id and m.missed_at >= %(since)s)
         order by t.video_key
     """

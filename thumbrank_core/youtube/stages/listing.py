@@ -44,13 +44,14 @@ class List(PagedStage):
             "select c.channel_id || '/' || c.uploads_playlist, c.channel_id from thumbrank.channels c "
             "join thumbrank.collection_progress p on p.niche = c.niche and p.stage = 'vet' and p.done and p.item = c.channel_id "
             "where c.niche = %(niche)s and c.uploads_playlist is not null and c.video_count is distinct from 0 "
+            "and not c.channel_id = any(%(excluded_channels)s) "
             "and (c.made_for_kids is distinct from true or %(kids)s) and not exists (select from thumbrank.collection_progress l "
             "where l.niche = c.niche and l.stage = 'list' and l.item = c.channel_id || '/' || c.uploads_playlist) "
             "order by c.channel_id = any(%(named)s) desc, c.subscriber_count desc nulls last, c.channel_id "
             "limit greatest(0, %(most)s - (select count(*) from thumbrank.collection_progress "
             "where niche = %(niche)s and stage = 'list'))",
-            {
-                "niche": self.job.niche,
+            self.job.parameters
+            | {
                 "kids": self.job.policy.criteria.made_for_kids == "include",
                 "named": list(self.job.config.channels),
                 "most": self.job.policy.collection.max_channels,
@@ -77,7 +78,7 @@ class List(PagedStage):
             channel_id = outcome.task.item.partition("/")[0]
             if outcome.answer is None:
                 assert outcome.refusal is not None, "an outcome is an answer or a refusal"
-                if isinstance(outcome.refusal, PageTokenRefusedError) and outcome.task.page_token is not None:
+                if isinstance(outcome.refusal, PageTokenRefusedError) and self.may_restart(outcome.task):
                     restarted.append(outcome.task)
                 else:
                     reason = outcome.refusal.reason
@@ -85,7 +86,7 @@ class List(PagedStage):
                     steps.append((outcome.task, None, True))
                 continue
             entries = [item["contentDetails"] for item in outcome.answer.items]
-            left = self.job.policy.collection.per_channel - outcome.task.pages * MAX_IDS
+            left = max(0, self.job.policy.collection.per_channel - outcome.task.pages * MAX_IDS)
             for entry in entries[:left]:
                 published = _published(entry)
                 if published is None:
@@ -96,11 +97,13 @@ class List(PagedStage):
                 elif published >= self.job.oldest_published:
                     listed.append(str(entry["videoId"]))
             token = outcome.answer.body.get("nextPageToken")
-            reached = any((when := _published(entry)) and when >= self.job.oldest_published for entry in entries)
-            steps.append((outcome.task, token, token is None or left <= MAX_IDS or not reached))
-        banned = forgotten(connection, "video", listed) | set(self.job.exclusions.videos)
+            dates = [when for entry in entries if (when := _published(entry)) is not None]
+            too_old = bool(dates) and max(dates) < self.job.oldest_published
+            steps.append((outcome.task, token, token is None or left <= MAX_IDS or too_old))
+        seen = [*listed, *(miss.item_id for miss in misses if miss.kind == "video")]
+        banned = forgotten(connection, "video", seen) | set(self.job.exclusions.videos)
         enqueue(connection, self.job.niche, "hydrate", [video for video in listed if video not in banned])
-        record_misses(connection, self.job.niche, misses)
+        record_misses(connection, self.job.niche, [miss for miss in misses if miss.item_id not in banned])
         self.restart(connection, restarted)
         return self.note(connection, steps)
 

@@ -6,6 +6,7 @@ from typing import Any
 import psycopg
 
 from thumbrank_core.store.catalog import Miss, record_counts, record_misses
+from thumbrank_core.store.tombstones import forgotten
 from thumbrank_core.youtube.client import Answer, YouTube
 from thumbrank_core.youtube.crawl import Job, dequeue
 from thumbrank_core.youtube.errors import FatalYouTubeError, KeyRefusedError, QuotaSpentError, SkippableYouTubeError
@@ -28,25 +29,32 @@ class Snapshot(QueueStage):
     wanted = """
         select t.video_id from thumbrank.thumbnails t join thumbrank.channels c using (channel_key)
         where c.niche = %(niche)s and t.source = %(source)s and t.published_at >= %(oldest)s
-          and t.fetched_at < %(started_at)s and not t.video_id = any(%(excluded)s)
+          and t.fetched_at < %(since)s and not t.video_id = any(%(excluded)s)
+          and not c.channel_id = any(%(excluded_channels)s)
           and not exists (select from thumbrank.view_snapshots s
-                          where s.video_key = t.video_key and s.observed_at >= %(started_at)s)
+                          where s.video_key = t.video_key and s.observed_at >= %(since)s)
           and not exists (select from thumbrank.collection_queue q
                           where q.niche = c.niche and q.stage = 'hydrate' and q.video_id = t.video_id)
           and not exists (select from thumbrank.misses m where m.kind = 'video' and m.niche = c.niche
-                          and m.item_id = t.video_id and m.missed_at >= %(started_at)s)
+                          and m.item_id = t.video_id and m.missed_at >= %(since)s)
         order by t.video_key
     """
 
     def __init__(self, job: Job) -> None:
         super().__init__(job)
-        self.by_list = False
-        """batchGetStats was refused: the counts come from videos.list."""
+        self.by_list = job.crawl.batch_refused or not job.policy.quota.stats_batch
+        """The counts come from videos.list: batchGetStats was refused, or has no units."""
+        self.refused = False
+        """batchGetStats was refused in this run; the forecast of the next one knows."""
 
     @property
     def bucket(self) -> Bucket:
         """batchGetStats has a bucket of its own; the fallback has not."""
         return "default" if self.by_list else "stats_batch"
+
+    def take(self, connection: psycopg.Connection[Any], count: int) -> list[Batch]:
+        """Nothing more once the method was refused: asking again would only cost units."""
+        return [] if self.refused else super().take(connection, count)
 
     def send(self, api: YouTube, task: Batch) -> Answer:
         """At most 50 videos."""
@@ -54,17 +62,19 @@ class Snapshot(QueueStage):
             return api.statistics_by_list(task)
         try:
             return api.statistics(task)
-        except (QuotaSpentError, KeyRefusedError):
+        except QuotaSpentError:
             raise
-        except FatalYouTubeError as error:
+        except (FatalYouTubeError, SkippableYouTubeError) as error:
+            # Unknown ids are left out with 200, so that a refusal is about the method; but a wrong key is a wrong key.
+            if isinstance(error, KeyRefusedError) and error.reason != "forbidden":
+                raise
             raise _MethodRefusedError(error.reason, str(error)) from None
 
     def write(self, connection: psycopg.Connection[Any], outcomes: Sequence[Outcome[Batch]]) -> int:
         """Snapshots; what is not returned is a miss, what hides its views is left as it is."""
         refused = [outcome for outcome in outcomes if isinstance(outcome.refusal, _MethodRefusedError)]
         if refused:
-            self.by_list = True
-            self.give_back([outcome.task for outcome in refused])
+            self.refused = True
             outcomes = [outcome for outcome in outcomes if not isinstance(outcome.refusal, _MethodRefusedError)]
         asked = [video for outcome in outcomes for video in outcome.task]
         items = [(item, outcome) for outcome in outcomes if outcome.answer for item in outcome.answer.items]
@@ -78,6 +88,7 @@ class Snapshot(QueueStage):
             for video in outcome.task
             if video not in returned
         ]
-        record_misses(connection, self.job.niche, misses)
+        banned = forgotten(connection, "video", asked)
+        record_misses(connection, self.job.niche, [miss for miss in misses if miss.item_id not in banned])
         dequeue(connection, self.job.niche, self.name, asked)
         return len(asked)

@@ -17,10 +17,11 @@ class Trainability(QueueStage):
 
     name = "trainability"
     batch_size = 1
-    # The same videos however often this is planned: the smallest hashes of their ids.
+    # Those not asked yet with the smallest hashes of their ids: a sample that does not depend on who else is stored.
     wanted = """
         select t.video_id from thumbrank.thumbnails t join thumbrank.channels c using (channel_key)
         where c.niche = %(niche)s and t.source = %(source)s and not t.video_id = any(%(excluded)s)
+          and not c.channel_id = any(%(excluded_channels)s)
           and (t.trainability_checked_at is null or %(every)s and t.trainability_checked_at <= %(fresh_since)s)
         order by md5(t.video_id) limit %(limit)s
     """

@@ -6,21 +6,26 @@ from typing import Any
 import psycopg
 
 from thumbrank_core.batches import batched
-from thumbrank_core.store.catalog import Miss, clear_misses, record_channels, record_misses
+from thumbrank_core.store.catalog import ChannelSeen, Miss, clear_misses, record_channels, record_misses
 from thumbrank_core.store.tombstones import clear_expired, forgotten
 from thumbrank_core.youtube.client import MAX_IDS, Answer, YouTube
 from thumbrank_core.youtube.crawl import Job
 from thumbrank_core.youtube.quota import Bucket
-from thumbrank_core.youtube.records import channel_of
+from thumbrank_core.youtube.records import UNREADABLE, channel_of
 from thumbrank_core.youtube.stages.base import PagedStage, Step
 from thumbrank_core.youtube.waves import Outcome
 
 SEPARATOR = " "
 
 
+def banned_channels(connection: psycopg.Connection[Any], job: Job, channel_ids: Sequence[str]) -> set[str]:
+    """Those that the team excludes or was asked to forget."""
+    return forgotten(connection, "channel", channel_ids) | set(job.exclusions.channels)
+
+
 def add_candidates(connection: psycopg.Connection[Any], job: Job, channel_ids: Sequence[str]) -> None:
-    """Channels to vet, in this order; those that the team excludes or has forgotten are left out."""
-    banned = forgotten(connection, "channel", channel_ids) | set(job.exclusions.channels)
+    """Channels to vet, in this order; banned ones are left out."""
+    banned = banned_channels(connection, job, channel_ids)
     connection.execute(
         "insert into thumbrank.collection_progress (niche, stage, item) select %s, 'vet', item from "
         "unnest(%s::text[]) with ordinality as found(item, place) order by place on conflict do nothing",
@@ -57,33 +62,42 @@ class Vet(PagedStage):
     def write(self, connection: psycopg.Connection[Any], outcomes: Sequence[Outcome[Step]]) -> int:
         """Channels that exist, and misses for the others."""
         misses: list[Miss] = []
-        settled: list[str] = []
-        returned: list[str] = []
+        seen: list[ChannelSeen] = []
+        asked = [channel for outcome in outcomes for channel in outcome.task.item.split(SEPARATOR)]
+        banned = banned_channels(connection, self.job, asked)
         for outcome in outcomes:
-            asked = outcome.task.item.split(SEPARATOR)
-            settled += asked
-            seen = [
-                channel_of(item, outcome.at, self.job.lifetimes, self.job.source)
-                for item in (outcome.answer.items if outcome.answer else [])
-            ]
-            gone = set(asked) - {channel.channel_id for channel in seen}
-            # Somebody may have asked us to forget one while the request was on its way.
-            banned = forgotten(connection, "channel", asked)
-            seen = [channel for channel in seen if channel.channel_id not in banned]
-            written = record_channels(connection, self.job.niche, seen)
-            returned += [channel.channel_id for channel in seen]
-            elsewhere = sum(count for owner, count in written.by_niche.items() if owner != self.job.niche)
-            self.job.tally.elsewhere += elsewhere
+            returned: set[str] = set()
+            for item in outcome.answer.items if outcome.answer else []:
+                returned.add(str(item.get("id")))
+                try:
+                    channel = channel_of(item, outcome.at, self.job.lifetimes, self.job.source)
+                except UNREADABLE as error:
+                    misses.append(
+                        self._miss(str(item.get("id")), "unreadable", f"Its answer is odd ({error!r}).", outcome)
+                    )
+                    continue
+                seen.append(channel)
+                if channel.video_count == 0 or channel.uploads_playlist is None:
+                    misses.append(self._miss(channel.channel_id, "no_uploads", "It shows no public video.", outcome))
+            refusal = outcome.refusal
+            reason, detail = (
+                ("channel_gone", "channels.list does not return it.")
+                if refusal is None
+                else (refusal.reason, str(refusal))
+            )
             misses += [
-                self.job.miss("channel", channel, "channel_gone", "channels.list does not return it.", outcome.at)
-                for channel in sorted(gone)
+                self._miss(channel_id, reason, detail, outcome)
+                for channel_id in outcome.task.item.split(SEPARATOR)
+                if channel_id not in returned and channel_id not in banned
             ]
-            misses += [
-                self.job.miss("channel", channel.channel_id, "no_uploads", "It shows no public video.", outcome.at)
-                for channel in seen
-                if channel.video_count == 0 or channel.uploads_playlist is None
-            ]
-        clear_misses(connection, "channel", returned)
-        clear_expired(connection, "channel", returned)
-        record_misses(connection, self.job.niche, misses)
-        return self.note(connection, [(Step(item, None, 0), None, True) for item in settled])
+        # One upsert a wave, in the order of its keys: two niches that see the same channels wait for one another.
+        seen = [channel for channel in seen if channel.channel_id not in banned]
+        written = record_channels(connection, self.job.niche, seen)
+        self.job.tally.elsewhere += sum(n for owner, n in written.by_niche.items() if owner != self.job.niche)
+        clear_misses(connection, "channel", [channel.channel_id for channel in seen])
+        clear_expired(connection, "channel", [channel.channel_id for channel in seen])
+        record_misses(connection, self.job.niche, [miss for miss in misses if miss.item_id not in banned])
+        return self.note(connection, [(Step(item, None, 0), None, True) for item in asked])
+
+    def _miss(self, channel_id: str, reason: str, detail: str, outcome: Outcome[Step]) -> Miss:
+        return self.job.miss("channel", channel_id, reason, detail, outcome.at)

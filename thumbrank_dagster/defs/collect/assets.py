@@ -112,13 +112,15 @@ def thumbnail_images(context: dg.AssetExecutionContext, state: StateResource) ->
     Fetches what is listed and not stored yet, and again what was last seen long ago; a changed picture is a new version.
     A picture that cannot be had is a row in `misses` with its reason.
     """
+    from thumbrank_core.exclusions import load_exclusions
     from thumbrank_core.policy import load_policy
     from thumbrank_core.store.versions import data_version, stored_pictures
     from thumbrank_core.youtube.pictures import fetch_pictures
 
     niche = context.partition_key
     with one_sentence():
-        fetched = fetch_pictures(state.database, state.images, niche, load_policy(profile=state.settings.profile))
+        policy = load_policy(profile=state.settings.profile)
+        fetched = fetch_pictures(state.database, state.images, niche, policy, load_exclusions())
         with state.database.connection() as connection:
             version, stored = data_version(connection, "pictures", niche), stored_pictures(connection, niche)
     coverage = stored.stored / stored.listed if stored.listed else 0.0
