@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+NAME ?= *
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo dev test test-slow test-real lint bench
@@ -36,5 +37,5 @@ test-real: setup ## Run what needs real recorded answers and pictures in ../shar
 lint: setup ## Check style, types and layers
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/pyright
 
-bench: setup ## Run the benchmarks and print their figures
-	@for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+bench: setup ## Run the benchmarks and print their figures (one: make bench NAME=collect)
+	@for script in benchmarks/bench_$(NAME).py; do $(BIN)/python $$script || exit 1; done

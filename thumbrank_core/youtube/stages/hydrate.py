@@ -1,6 +1,7 @@
 """Hydrate and refresh: videos.list for what was listed and is not stored, and for what is about to expire."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +17,15 @@ from thumbrank_core.youtube.stages.base import Batch, QueueStage
 from thumbrank_core.youtube.waves import Outcome
 
 
+@dataclass(frozen=True)
+class _Videos(Answer):
+    """An answer and its videos, read by the thread that asked: the main one waits for Postgres meanwhile."""
+
+    videos: tuple[VideoSeen, ...]
+    odd: tuple[tuple[str, str], ...]
+    """Ids of items that cannot be read, and why."""
+
+
 class ReadVideos(QueueStage):
     """videos.list, 50 videos a request: the row, and a snapshot of its counts."""
 
@@ -26,24 +36,28 @@ class ReadVideos(QueueStage):
 
     def send(self, api: YouTube, task: Batch) -> Answer:
         """At most 50 videos."""
-        return api.videos(task)
+        answer = api.videos(task)
+        largest, lifetimes = self.job.policy.collection.largest_picture, self.job.lifetimes
+        videos: list[VideoSeen] = []
+        odd: list[tuple[str, str]] = []
+        for item in answer.items:
+            try:
+                videos.append(video_of(item, answer.at, lifetimes, self.job.source, largest))
+            except UNREADABLE as error:
+                odd.append((str(item.get("id")), f"Its answer is odd ({error!r})."))
+        return _Videos(answer.body, answer.at, tuple(videos), tuple(odd))
 
     def write(self, connection: psycopg.Connection[Any], outcomes: Sequence[Outcome[Batch]]) -> int:
         """Rows and snapshots; what is not returned is a miss."""
         asked = [video for outcome in outcomes for video in outcome.task]
         misses: list[Miss] = []
         seen: list[VideoSeen] = []
-        largest, lifetimes = self.job.policy.collection.largest_picture, self.job.lifetimes
         for outcome in outcomes:
             returned: set[str] = set()
-            for item in outcome.answer.items if outcome.answer else []:
-                returned.add(str(item.get("id")))
-                try:
-                    seen.append(video_of(item, outcome.at, lifetimes, self.job.source, largest))
-                except UNREADABLE as error:
-                    misses.append(
-                        self._miss(str(item.get("id")), "unreadable", f"Its answer is odd ({error!r}).", outcome.at)
-                    )
+            if isinstance(outcome.answer, _Videos):
+                seen += outcome.answer.videos
+                misses += [self._miss(video, "unreadable", why, outcome.at) for video, why in outcome.answer.odd]
+                returned = {v.video_id for v in outcome.answer.videos} | {video for video, _ in outcome.answer.odd}
             refusal = outcome.refusal
             reason, detail = (
                 ("not_returned", "videos.list does not return it.")
@@ -51,7 +65,7 @@ class ReadVideos(QueueStage):
                 else (refusal.reason, str(refusal))
             )
             misses += [self._miss(video, reason, detail, outcome.at) for video in outcome.task if video not in returned]
-        seen, banned, strangers = self._sorted(connection, seen)
+        seen, banned, strangers = self._sorted(connection, asked, seen)
         misses += [
             self._miss(video.video_id, "unknown_channel", "Its channel is not stored.", video.seen_at)
             for video in strangers
@@ -60,7 +74,6 @@ class ReadVideos(QueueStage):
         stored = [video.video_id for video in seen]
         clear_misses(connection, "video", stored)
         clear_expired(connection, "video", stored)
-        banned |= forgotten(connection, "video", asked)
         record_misses(connection, self.job.niche, [miss for miss in misses if miss.item_id not in banned])
         dequeue(connection, self.job.niche, self.name, asked)
         self.job.tally.videos += len(seen)
@@ -71,12 +84,12 @@ class ReadVideos(QueueStage):
         return self.job.miss("video", video_id, reason, detail, at)
 
     def _sorted(
-        self, connection: psycopg.Connection[Any], seen: Sequence[VideoSeen]
+        self, connection: psycopg.Connection[Any], asked: Sequence[str], seen: Sequence[VideoSeen]
     ) -> tuple[list[VideoSeen], set[str], list[VideoSeen]]:
         """What to write; ids that somebody asked us to forget while the request was on its way; videos of no stored channel."""
         channels = {video.channel_id for video in seen}
         banned_channels = forgotten(connection, "channel", channels)
-        banned = forgotten(connection, "video", {video.video_id for video in seen})
+        banned = forgotten(connection, "video", asked)
         banned |= {video.video_id for video in seen if video.channel_id in banned_channels}
         stored = keys_of(connection, "channel", channels)
         kept = [video for video in seen if video.video_id not in banned]
