@@ -2,10 +2,11 @@
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from thumbrank_core.errors import ThumbrankError
 from thumbrank_core.features.specs import EncoderError, load_set, locate
-from thumbrank_core.niches import NICHES, UnknownNicheError, enabled_niches, load_niches, require_niche
+from thumbrank_core.niches import NICHES, NicheConfig, UnknownNicheError, enabled_niches, load_niches, require_niche
 from thumbrank_core.paths import config_file
 from thumbrank_core.policy import load_policy
 
@@ -139,3 +140,21 @@ def test_a_missing_package_or_an_unpinned_hub_model_is_refused():
         locate(spec.model_copy(update={"model": "package:no_such_package_here/model"}))
     with pytest.raises(EncoderError, match="pin one"):
         locate(spec.model_copy(update={"model": "someone/model", "revision": None}))
+
+
+def test_what_expires_before_it_is_refreshed_is_refused(tmp_path):
+    text = (
+        config_file("policy.yaml")
+        .read_text()
+        .replace("days: 30\n  refresh_from_day: 25", "days: 7\n  refresh_from_day: 25")
+    )
+    path = tmp_path / "policy.yaml"
+    path.write_text(text)
+    with pytest.raises(ThumbrankError, match=r"retention is wrong .*refresh_from_day 25 must come before days 7"):
+        load_policy(path)
+
+
+def test_a_channel_s_name_is_no_channel_id_and_a_query_is_asked_once():
+    with pytest.raises(ValidationError, match="should match pattern"):
+        NicheConfig(title="T", queries=("a",), channels=("Linus Tech Tips",))
+    assert NicheConfig(title="T", queries=("a", "b", "a")).queries == ("a", "b")

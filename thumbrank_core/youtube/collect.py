@@ -137,10 +137,9 @@ def collect_niche(
     with database.connection() as connection:
         crawl = crawls.begin(connection, niche, now)
         job = Job(niche, config, policy, exclusions, source, crawl, Tally(), frozenset(only))
+        # Queries and channels may have been added since the last run; planning them again never doubles.
         for name in ("discover", "vet"):
-            if (
-                name in stages
-            ):  # queries and channels may have been added since the last run; planning them never doubles
+            if name in stages:
                 STAGES[name](job).plan(connection)
                 crawls.mark_planned(connection, niche, name, now)
         planned = _capped(forecast(connection, job, stages, now), budget)
@@ -203,6 +202,8 @@ def _to_plan(connection: psycopg.Connection[Any], stage: Stage[Any], job: Job) -
 
 def _require_channels(database: Database, job: Job) -> None:
     with database.connection() as connection:
+        if "discover" not in crawls.planned_stages(connection, job.niche):
+            return  # nobody asked for a search
         found = connection.execute(
             "select from thumbrank.collection_progress where niche = %s and stage = 'vet' "
             "union all select from thumbrank.collection_progress where niche = %s and stage = 'discover' and not done limit 1",
