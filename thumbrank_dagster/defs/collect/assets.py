@@ -67,9 +67,11 @@ def raw_videos(
         with state.database.connection() as connection:
             version, stored = data_version(connection, "videos", niche), stored_videos(connection, niche)
     return dg.MaterializeResult(
-        metadata=counts(
+        metadata={"collection": collected.headline}
+        | counts(
             collected,
-            collection=collected.headline,
+            state=None,  # both are in the headline
+            reason=None,
             niche=niche,
             **{"dagster/partition_row_count": stored.videos, "with_views": stored.with_views},
         ),
