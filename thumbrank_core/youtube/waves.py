@@ -154,7 +154,8 @@ class _Waves(Generic[T]):
             with self.database.connection() as connection:
                 hold_off_removals(connection)  # before the first write: whoever removes waits for us, and we for them
                 settled = self.stage.write(connection, outcomes) if outcomes else 0
-                tasks = self._paid(connection, self.workers - crew.in_flight)
+                # A client that was never answered tries one request first: a refused key costs one unit, not one a worker.
+                tasks = self._paid(connection, self.workers - crew.in_flight if self.api.calls else 1)
             self.advance(settled)
             for task in tasks:
                 crew.submit(task)
