@@ -1,5 +1,6 @@
 """The two shapes of work: items with pages (collection_progress) and videos in batches (collection_queue)."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, LiteralString
@@ -40,8 +41,9 @@ class _Taking(Stage[T]):
         tasks, self._returned = self._returned[:count], self._returned[count:]
         return tasks + (self._read(connection, count - len(tasks)) if len(tasks) < count else [])
 
+    @abstractmethod
     def _read(self, connection: psycopg.Connection[Any], count: int) -> list[T]:
-        raise NotImplementedError
+        """Up to `count` tasks after the cursor."""
 
 
 class PagedStage(_Taking[Step]):
