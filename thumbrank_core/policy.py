@@ -36,7 +36,9 @@ class CollectionPolicy(_Section):
     trainability: Literal["off", "sample", "require"] = Field(
         description="Ask for the creator's third-party training setting: never, of a sample, of every video."
     )
-    trainability_sample: int = Field(ge=1, description="Videos asked per collection where trainability is sample.")
+    trainability_sample: int = Field(
+        ge=1, description="Videos of a niche whose answer is known and fresh where trainability is sample."
+    )
 
 
 class QuotaPolicy(_Section):

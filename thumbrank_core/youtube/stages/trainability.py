@@ -17,13 +17,17 @@ class Trainability(QueueStage):
 
     name = "trainability"
     batch_size = 1
-    # Those not asked yet with the smallest hashes of their ids: a sample that does not depend on who else is stored.
+    # The sample is the smallest hashes of the niche's ids: the same videos in every collection, so that asking again when
+    # their answers are old adds nobody.
     wanted = """
-        select t.video_id from thumbrank.thumbnails t join thumbrank.channels c using (channel_key)
-        where c.niche = %(niche)s and t.source = %(source)s and not t.video_id = any(%(excluded)s)
-          and not c.channel_id = any(%(excluded_channels)s)
-          and (t.trainability_checked_at is null or %(every)s and t.trainability_checked_at <= %(fresh_since)s)
-        order by md5(t.video_id) limit %(limit)s
+        select video_id from (
+            select t.video_id, t.trainability_checked_at
+            from thumbrank.thumbnails t join thumbrank.channels c using (channel_key)
+            where c.niche = %(niche)s and t.source = %(source)s and not t.video_id = any(%(excluded)s)
+              and not c.channel_id = any(%(excluded_channels)s)
+            order by md5(t.video_id) limit %(limit)s) sample
+        where trainability_checked_at is null or trainability_checked_at <= %(fresh_since)s
+        order by md5(video_id)
     """
 
     @property
@@ -33,10 +37,10 @@ class Trainability(QueueStage):
 
     @property
     def parameters(self) -> dict[str, object]:
-        """How many to ask, and whether old answers are asked for again."""
+        """How many videos the sample has; None: all."""
         collection = self.job.policy.collection
         every = collection.trainability == "require"
-        return super().parameters | {"every": every, "limit": None if every else collection.trainability_sample}
+        return super().parameters | {"limit": None if every else collection.trainability_sample}
 
     def send(self, api: YouTube, task: Batch) -> Answer:
         """One video."""
