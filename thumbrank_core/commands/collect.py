@@ -123,6 +123,7 @@ def _print_forecast(plan: Any) -> None:
     console = stdout()
     console.print(stages)
     console.print(buckets)
+    console.print(f"The day's units come back at {plan.resets_at:%Y-%m-%d %H:%M} UTC (midnight, Pacific time).")
 
 
 def _print_collected(found: Any, niche: str) -> None:
