@@ -12,13 +12,15 @@ from typing import Any
 
 import numpy as np
 
+from thumbrank_core.bootstrap import Interval, draw_weights, interval, ratio_draws
 from thumbrank_core.errors import ThumbrankError
 from thumbrank_core.evaluation import report
-from thumbrank_core.evaluation.bootstrap import Interval, draw_weights, interval, ratio_draws
 from thumbrank_core.evaluation.evaluate import CEILING, MODEL, Evaluation, evaluate
 from thumbrank_core.evaluation.gate import Champion, Verdict, decide
 from thumbrank_core.evaluation.records import record_evaluation
+from thumbrank_core.evaluation.truth import Truth
 from thumbrank_core.features.specs import load_set
+from thumbrank_core.labels.labelling import read_curves
 from thumbrank_core.metrics import channel_sums, pair_concordance
 from thumbrank_core.model.bundle import Bundle, load_bundle
 from thumbrank_core.registry import Registry, Version
@@ -64,10 +66,14 @@ def assess(database: Database, settings: Settings, registry: Registry) -> Assess
     bundle = load_bundle(version.folder)
     dataset = load_dataset(database, version.niches, load_set(bundle.card.encoder_set))
     _same_encoders(dataset, bundle)
-    evaluation = evaluate(dataset, bundle, _truth(settings, dataset))
+    truth = _truth(settings, dataset)
+    evaluation = evaluate(dataset, bundle, truth)
+    with database.connection() as connection:
+        curves = read_curves(connection, dataset.niches)
     verdict = decide(evaluation, _champion(database, registry, version, dataset, evaluation))
     folder = settings.reports / version.fingerprint[:12]
-    page = report.write(folder, report.render(evaluation, verdict, bundle.card, dataset, ImageStore(settings.images)))
+    images = ImageStore(settings.images)
+    page = report.write(folder, report.render(evaluation, verdict, bundle.card, dataset, images, curves, truth))
     (folder / "evaluation.json").write_text(json.dumps(summary(evaluation, verdict), indent=2) + "\n", encoding="utf-8")
     with database.connection() as connection:
         record_evaluation(connection, evaluation, bundle.card.weights_sha256, version.number)
@@ -130,7 +136,13 @@ def summary(evaluation: Evaluation, verdict: Verdict) -> dict[str, Any]:
         "all_pairs": {
             "n_pairs": evaluation.all_pairs.n_pairs,
             "n_channels": evaluation.all_pairs.n_channels,
-            "newer_wins": evaluation.all_pairs.newer_wins,
+            "newer_wins": evaluation.all_pairs.newer_wins.value,
+            "newer_wins_interval": [evaluation.all_pairs.newer_wins.low, evaluation.all_pairs.newer_wins.high],
+            "test_pairs_later_in_time": evaluation.all_pairs.later,
+        },
+        "id_memoriser": {
+            "unseen_channels": evaluation.leak.unseen.value,
+            "random_pairs": evaluation.leak.random_pairs.value,
         },
         "verdict": verdict.status,
         "verdict_sentence": verdict.sentence,
@@ -151,11 +163,11 @@ def _same_encoders(dataset: Dataset, bundle: Bundle) -> None:
         )
 
 
-def _truth(settings: Settings, dataset: Dataset) -> dict[str, float] | None:
+def _truth(settings: Settings, dataset: Dataset) -> Truth | None:
     path = truth_file(settings)
     if dataset.sources != ["simulator"] or not path.is_file():
         return None
-    return json.loads(path.read_text(encoding="utf-8"))
+    return Truth.load(path)
 
 
 def _champion(

@@ -2,7 +2,7 @@
 
 import typer
 
-from thumbrank_core.commands import collect, database, importing, plan, retention
+from thumbrank_core.commands import ab, collect, database, exporting, importing, plan, reach, retention, studio
 from thumbrank_core.commands.common import OneSentence, stdout
 
 __all__ = ["app", "stdout"]
@@ -19,4 +19,8 @@ app.add_typer(database.app, name="db")
 app.add_typer(collect.app)
 app.add_typer(plan.app)
 app.add_typer(importing.app)
+app.add_typer(studio.app)
+app.add_typer(ab.app)
+app.add_typer(exporting.app)
 app.add_typer(retention.app)
+app.add_typer(reach.app, name="reach")

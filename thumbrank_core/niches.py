@@ -21,6 +21,10 @@ ChannelId = Annotated[str, Field(pattern=r"^UC[0-9A-Za-z_-]{22}$")]
 """As in the channel's address: /channel/UC..., not its handle and not its name."""
 
 
+Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
+"""The first part of a BCP 47 tag: en covers en-GB."""
+
+
 class UnknownNicheError(ThumbrankError):
     """A niche key that does not exist."""
 
@@ -34,8 +38,11 @@ class NicheConfig(BaseModel):
     enabled: bool = True
     queries: tuple[str, ...] = Field(min_length=1, description="What search.list is asked.")
     channels: tuple[ChannelId, ...] = Field(default=(), description="Channel ids collected in any case.")
+    languages: tuple[Language, ...] = Field(
+        default=(), description="Videos in other languages do not count, labels/criteria.py; none named: all count."
+    )
 
-    @field_validator("queries", "channels")
+    @field_validator("queries", "channels", "languages")
     @classmethod
     def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(names))

@@ -68,13 +68,42 @@ class RetentionPolicy(_Section):
 class CriteriaPolicy(_Section):
     """Thresholds of labels/criteria.py."""
 
+    published_within_days: float = Field(gt=0, description="Older videos, by age when counted, are left out; days.")
     min_views: int = Field(ge=0)
     min_subscribers: int = Field(ge=0)
     active_min_videos: int = Field(ge=0, description="A channel is active with so many uploads in the window.")
     active_window_days: int = Field(ge=1)
+    min_minutes: float = Field(ge=0, description="Shorter videos are left out; an unknown length is not.")
+    max_minutes: float = Field(gt=0)
+    shorts: Literal["exclude", "include"]
     made_for_kids: Literal["exclude", "include"] = Field(
         description="Whether videos made for kids count; channels made for kids are then not even listed."
     )
+    outlier_sd: float | None = Field(
+        gt=0,
+        description="Leave out what lies so many standard deviations from its channel's mean views per hour (the guide: 3); "
+        "null: off, because it selects on what is to be predicted.",
+    )
+
+
+LabelName = Literal["age_adjusted", "views_per_hour", "window_views"]
+
+
+class LabelPolicy(_Section):
+    """What a video's success is, labels/definitions.py."""
+
+    label: LabelName
+    min_age_days: float = Field(ge=0, description="Videos counted younger than this have no label.")
+    window_from_day: float = Field(ge=0, description="window_views: views gained from this age on; days.")
+    window_to_day: float = Field(gt=0, description="window_views: up to this age; days.")
+
+    @model_validator(mode="after")
+    def _window_has_a_length(self) -> Self:
+        if self.window_from_day >= self.window_to_day:
+            raise ValueError(
+                f"window_from_day {self.window_from_day} must come before window_to_day {self.window_to_day}"
+            )
+        return self
 
 
 class PairPolicy(_Section):
@@ -82,6 +111,21 @@ class PairPolicy(_Section):
 
     window_days: float = Field(
         gt=0, description="Two videos of a channel are compared when published this close, days."
+    )
+    later_partners: int | None = Field(
+        ge=1,
+        description="With how many of the next later videos a video is compared at most; null: with all of the window.",
+    )
+    soft_target_tau: float = Field(
+        ge=0.05,
+        le=10,
+        description="P(a beats b) = sigmoid(ln(a/b) / tau): with 0.5, twice the label wins with 80 %.",
+    )
+    ties: Literal["half", "drop"] = Field(description="Pairs of equal labels: kept with outcome 0.5, or left out.")
+    min_margin: float = Field(
+        ge=0,
+        lt=1,
+        description="Training pairs below this margin are left out; validation and test pairs never are, it would flatter them.",
     )
 
 
@@ -93,6 +137,7 @@ class Policy(_Section):
     quota: QuotaPolicy
     retention: RetentionPolicy
     criteria: CriteriaPolicy
+    labels: LabelPolicy
     pairs: PairPolicy
 
 

@@ -50,6 +50,11 @@ class Settings(BaseSettings):
     youtube_api_endpoint: str | None = Field(
         default=None, alias="YOUTUBE_API_ENDPOINT", description="Another endpoint than Google's: the simulator's."
     )
+    oauth_client: Path | None = Field(
+        default=None,
+        alias="THUMBRANK_OAUTH_CLIENT",
+        description="The JSON file of an OAuth client of type Desktop app, for `thumbrank reach`.",
+    )
     profile: str = Field(
         default="default", alias="THUMBRANK_PROFILE", description="A profile of config/policy.yaml: default or guide."
     )
@@ -101,6 +106,11 @@ class Settings(BaseSettings):
     def images(self) -> str:
         """The place of the content-addressed picture store: a folder or an fsspec URL."""
         return self.image_store.get_secret_value() if self.image_store else str(self.home / "images")
+
+    @property
+    def owners(self) -> Path:
+        """The consents of channels' owners, one private file each; never in the database."""
+        return self.home / "owners"
 
     @property
     def reports(self) -> Path:

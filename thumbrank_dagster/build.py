@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from thumbrank_dagster.defs.collect import assets as collect
+from thumbrank_dagster.defs.collect import reach
 from thumbrank_dagster.defs.deploy import assets as deploy
 from thumbrank_dagster.defs.embed import assets as embed
 from thumbrank_dagster.defs.evaluate import assets as evaluate
@@ -27,7 +28,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> dg.Defini
         **(resource_overrides or {}),
     }
     return dg.Definitions(
-        assets=dg.load_assets_from_modules([collect, label, embed, train, evaluate, deploy, retention]),
+        assets=dg.load_assets_from_modules([collect, reach, label, embed, train, evaluate, deploy, retention]),
         jobs=[refresh_niche, train_and_deploy],
         resources=resources,
         # One process and one step at a time: a model and a step's data share the memory of the machine that runs them.

@@ -21,7 +21,8 @@ from thumbrank_core.niches import NICHES
 from thumbrank_core.progress import say
 from thumbrank_core.settings import Settings
 from thumbrank_core.simulator.server import SimulatorServer
-from thumbrank_core.simulator.world import World, WorldSettings, build_world
+from thumbrank_core.simulator.truth import truth_of
+from thumbrank_core.simulator.world import WorldSettings, build_world
 from thumbrank_core.store.opening import Servers, running_servers
 from thumbrank_dagster.build import build_defs
 from thumbrank_dagster.defs.operations.jobs import NICHE_ASSETS
@@ -31,7 +32,16 @@ from thumbrank_dagster.running import Choice, run_graph
 
 ENCODERS = "tiny"
 RECIPE = "default"
-ORDER = ("model", "ridge on both", "ridge on image", "ridge on title", "title length", "newer wins", "coin")
+ORDER = (
+    "model",
+    "ridge on both",
+    "ridge on image",
+    "ridge on title",
+    "title length",
+    "newer wins",
+    "ID memoriser",
+    "coin",
+)
 
 
 @dataclass(frozen=True)
@@ -107,7 +117,8 @@ def run_demo(settings: Settings, world: WorldSettings, recipe: str = RECIPE) -> 
     with PeakMemory() as memory:
         say(f"A simulated YouTube (seed {world.seed}) and a real Postgres on 127.0.0.1; nothing leaves this machine.")
         with stage(settings, world) as ready:
-            _write_truth(ready.settings, build_world(world))
+            # The only thing that passes from the world to the product other than over HTTP.
+            truth_of(build_world(world)).save(truth_file(ready.settings))
             with command_line_instance(ready.settings, ready.servers) as instance:
                 choice = Choice(NICHES, ENCODERS, recipe, {}, NICHE_ASSETS)
                 metadata = run_graph(build_defs(), instance, choice)
@@ -138,14 +149,6 @@ def _world_json(world: WorldSettings) -> dict[str, Any]:
         "videos_per_channel": world.videos_per_channel,
         "effect": world.effect,
     }
-
-
-def _write_truth(settings: Settings, world: World) -> None:
-    """The world's true effects, for the ceiling. The only thing that passes from the world other than over HTTP."""
-    path = truth_file(settings)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    ids = [video.id for video in world.videos]
-    path.write_text(json.dumps(dict(zip(ids, world.true_effect(ids).tolist(), strict=True))), encoding="utf-8")
 
 
 def show(found: Mapping[str, Any]) -> None:

@@ -1,20 +1,26 @@
--- What is usual for each channel of a niche: views per hour of the videos that count. Parameter: niche.
+-- What is usual for each channel of a niche, over the videos that count. Parameter: niche.
 insert into thumbrank.channel_baselines
-    (channel_key, niche, video_count, median_log_vph, mad_log_vph, mean_vph, sd_vph, as_of)
+    (channel_key, niche, video_count, median_log_vph, mad_log_vph, mean_vph, sd_vph, growth,
+     first_published_at, last_published_at, as_of)
 with items as (
-    select c.channel_key, c.niche, s.observed_at,
-           s.view_count / (extract(epoch from s.observed_at - t.published_at) / 3600.0)::double precision as vph
+    select c.channel_key, c.niche, t.published_at, s.observed_at, s.view_count,
+           (extract(epoch from s.observed_at - t.published_at) / 3600.0)::double precision as age_hours
     from thumbrank.thumbnails t
     join thumbrank.channels c using (channel_key)
     join thumbrank.latest_snapshots s using (video_key)
     where c.niche = %(niche)s and t.exclusion_reason is null
 ),
+rates as (
+    select *, view_count / greatest(age_hours, 1) as vph from items
+),
 medians as (
     select channel_key, percentile_cont(0.5) within group (order by ln(1 + vph)) as median_log_vph
-    from items group by channel_key
+    from rates group by channel_key
 )
 select channel_key, min(niche), count(*), min(median_log_vph),
        percentile_cont(0.5) within group (order by abs(ln(1 + vph) - median_log_vph)),
-       avg(vph), stddev_samp(vph), max(observed_at)
-from items join medians using (channel_key)
+       avg(vph), stddev_samp(vph),
+       case when count(*) >= 3 then regr_slope(ln(1.0::float8 + view_count), ln(greatest(age_hours, 1))) end,
+       min(published_at), max(published_at), max(observed_at)
+from rates join medians using (channel_key)
 group by channel_key

@@ -11,11 +11,12 @@ import numpy as np
 from tests.integration.conftest import SEEN, store_videos
 from thumbrank_core.assessment import assess
 from thumbrank_core.evaluation.shown import shown_on
+from thumbrank_core.exclusions import Exclusions
 from thumbrank_core.features import cache
 from thumbrank_core.features.specs import load_set
 from thumbrank_core.labels.baselines import replace_baselines
+from thumbrank_core.labels.build import build_pairs
 from thumbrank_core.labels.criteria import mark_exclusions
-from thumbrank_core.labels.pairs import replace_pairs
 from thumbrank_core.labels.splits import assign_splits, split_of
 from thumbrank_core.policy import load_policy
 from thumbrank_core.registry import Registry
@@ -36,7 +37,7 @@ CHANNELS, VIDEOS = sum(SPLIT_CHANNELS.values()), 5
 OWN = "UC-imported-------------"
 """A team's own channel, with two videos."""
 OBSERVED = ("channels", "thumbnails", "view_snapshots", "picture_versions", "discoveries", "misses")
-DERIVED = ("channel_baselines", "training_pairs")
+DERIVED = ("channel_baselines", "video_labels", "training_pairs")
 _DATES = (
     ("channels", "fetched_at"),
     ("thumbnails", "fetched_at"),
@@ -251,10 +252,11 @@ def label(db):
     """Label as the graph does; returns how many videos each criterion left out."""
     with db.connection() as connection:
         assign_splits(connection)
-        criteria = load_policy().criteria.model_copy(update={"active_min_videos": 1})
-        marked = mark_exclusions(connection, "tech", criteria)
+        policy = load_policy()
+        criteria = policy.criteria.model_copy(update={"active_min_videos": 1})
+        marked = mark_exclusions(connection, "tech", criteria, [], Exclusions({}, {}))
         replace_baselines(connection, "tech")
-        replace_pairs(connection, "tech", load_policy().pairs)
+        build_pairs(connection, "tech", policy)
         return marked
 
 

@@ -1,99 +1,134 @@
-"""Criteria, baselines and pairs in a real Postgres, on videos whose answers are known by hand."""
+"""Criteria, baselines, labels and splits in a real Postgres, on videos whose answers are known by hand."""
 
-import itertools
+from datetime import timedelta
 
+import numpy as np
 import pytest
 
-from tests.integration.conftest import store_videos
+from tests.integration.conftest import SEEN, store_videos
+from thumbrank_core.exclusions import Exclusions
 from thumbrank_core.labels.baselines import replace_baselines
-from thumbrank_core.labels.criteria import CRITERIA, mark_exclusions, skipped_for_imports
-from thumbrank_core.labels.pairs import replace_pairs
-from thumbrank_core.labels.splits import assign_splits, split_of
+from thumbrank_core.labels.build import build_pairs
+from thumbrank_core.labels.criteria import CRITERIA, mark_exclusions, outlier_effect, skipped_for_imports
+from thumbrank_core.labels.labelling import read_curves
+from thumbrank_core.labels.splits import HOLDOUT, assign_splits, split_of
 from thumbrank_core.niches import NICHES
-from thumbrank_core.policy import PairPolicy, load_policy
+from thumbrank_core.policy import load_policy
+from thumbrank_core.store.catalog import PictureSeen, record_pictures
 from thumbrank_core.store.versions import data_version
 
-PAIRS = PairPolicy(window_days=30)
-CRITERIA_POLICY = load_policy().criteria
+POLICY = load_policy()
+NOTHING = Exclusions({}, {})
 A, B = "UCaaaaaaaaaaaaaaaaaaaaaa", "UCbbbbbbbbbbbbbbbbbbbbbb"
 
 
-def label(db, niche="tech"):
+def mark(db, niche="tech", *, policy=POLICY.criteria, languages=(), exclusions=NOTHING):
     with db.connection() as connection:
         assign_splits(connection)
-        marked = mark_exclusions(connection, niche, CRITERIA_POLICY)
-        baselines = replace_baselines(connection, niche)
-        return marked, baselines, replace_pairs(connection, niche, PAIRS)
+        return mark_exclusions(connection, niche, policy, languages, exclusions)
 
 
-def pair_rows(db):
+def label(db, niche="tech", policy=POLICY, **changed):
+    """Mark, and build with some fields of `labels` changed."""
+    mark(db, niche, policy=policy.criteria)
+    labels = policy.labels.model_copy(update=changed)
     with db.connection() as connection:
-        return connection.execute(
-            "select a.video_id, b.video_id, p.outcome, p.margin, p.age_gap_hours, p.weight from thumbrank.training_pairs p "
-            "join thumbrank.thumbnails a on a.video_key = a_key join thumbrank.thumbnails b on b.video_key = b_key order by 1, 2"
-        ).fetchall()
+        replace_baselines(connection, niche)
+        return build_pairs(connection, niche, policy.model_copy(update={"labels": labels}))
 
 
-def test_pairs_are_of_one_channel_within_thirty_days_and_the_higher_rate_wins(db, images, world):
-    views = {A: [(10, 24_000), (20, 24_000), (45, 54_000), (60, 10_000)], B: [(12, 5_000)]}
-    made = store_videos(db, images, world, views)
-    _, _, summary = label(db)
-    ages, rates = [10, 20, 45, 60], [100.0, 50.0, 50.0, 10_000 / 1440]
-    expected = {
-        frozenset((made[A][i], made[A][j])): (rates[i], rates[j])
-        for i, j in itertools.combinations(range(4), 2)
-        if abs(ages[i] - ages[j]) <= 30
-    }
-    rows = pair_rows(db)
-    assert {frozenset(row[:2]) for row in rows} == set(expected)
-    rate = dict(zip(made[A], rates, strict=True))
-    age = dict(zip(made[A], ages, strict=True))
-    for a, b, outcome, margin, gap, weight in rows:
-        assert outcome == (0.5 if rate[a] == rate[b] else float(rate[a] > rate[b]))
-        assert margin == pytest.approx(abs(rate[a] - rate[b]) / max(rate[a], rate[b]))
-        assert gap == pytest.approx(24 * (age[b] - age[a]))
-        assert weight == pytest.approx(1 / len(rows))
-    assert (summary.pairs, summary.channels, summary.videos, summary.ties) == (len(expected), 1, 4, 1)
-
-
-def test_the_order_of_a_pair_tells_nothing(db, images, world):
-    views = {f"UC{i:022d}": [(10 + day, 1_000 * (40 - day)) for day in range(24)] for i in range(2)}
-    store_videos(db, images, world, views)
-    _, _, summary = label(db)
-    assert summary.newer_wins == 1.0
-    assert abs(summary.a_wins - 0.5) < 5 * 0.5 / summary.pairs**0.5
-
-
-def test_baselines_are_the_channel_s_own(db, images, world):
-    store_videos(db, images, world, {A: [(10, 2_400), (10, 4_800), (10, 24_000)], B: [(10, 240_000)]})
-    label(db)
+def values(db):
     with db.connection() as connection:
         rows = connection.execute(
-            "select c.channel_id, b.video_count, exp(b.median_log_vph) - 1, b.mean_vph, b.sd_vph from thumbrank.channel_baselines b "
-            "join thumbrank.channels c using (channel_key) order by 1"
+            "select t.video_id, l.value from thumbrank.video_labels l join thumbrank.thumbnails t using (video_key)"
         ).fetchall()
-    assert rows[0][:2] == (A, 3)
-    assert rows[0][2:4] == pytest.approx((20.0, (10 + 20 + 100) / 3))
-    assert rows[1][1:4] == (1, pytest.approx(1000.0), pytest.approx(1000.0))
-    assert rows[1][4] is None
+    return dict(rows)
 
 
-def test_each_criterion_marks_and_none_deletes(db, images, world):
-    store_videos(db, images, world, {A: [(10, 5_000), (10, 10), (-1, 5_000)]})
+def add_counts(db, video_id, age_days, views):
+    """Counts of a video at another age than the one it was stored with."""
     with db.connection() as connection:
         connection.execute(
-            "insert into thumbrank.thumbnails (video_id, channel_key, title, published_at, live_broadcast, source, "
-            "fetched_at) select v.id, channel_key, 't', '2026-07-20', v.live, 'import', '2026-08-01' "
-            "from thumbrank.channels, (values ('nopicture', 'none'), ('noviews', 'none'), ('live', 'live')) v(id, live)"
+            "insert into thumbrank.view_snapshots (video_key, observed_at, view_count) "
+            "select video_key, published_at + %s, %s from thumbrank.thumbnails where video_id = %s",
+            (timedelta(days=age_days), views, video_id),
         )
-        connection.execute(
-            "insert into thumbrank.view_snapshots select video_key, '2026-08-01', 9000 from thumbrank.thumbnails "
-            "where video_id in ('nopicture', 'live')"
-        )
-    marked, _, _ = label(db)
-    assert marked == {"counted": 1, "few_views": 1, "not_public_yet": 1, "no_picture": 1, "no_views": 1, "live": 1}
+
+
+def change(db, video_id, assignment, *parameters):
     with db.connection() as connection:
-        assert connection.execute("select count(*) from thumbrank.thumbnails").fetchone() == (6,)
+        connection.execute(f"update thumbrank.thumbnails set {assignment} where video_id = %s", (*parameters, video_id))
+
+
+# Criteria
+
+
+def test_criteria_have_distinct_names_and_a_reason():
+    assert len({criterion.name for criterion in CRITERIA}) == len(CRITERIA)
+    assert all(criterion.says for criterion in CRITERIA)
+
+
+@pytest.mark.parametrize(
+    ("reason", "assignment"),
+    [
+        ("live", "live_broadcast = 'live'"),
+        ("live", "video_kind = 'live'"),
+        ("short", "video_kind = 'short'"),
+        ("too_short", "duration_seconds = 59"),
+        ("too_long", "duration_seconds = 3601"),
+        ("other_language", "language = 'de-AT'"),
+        ("made_for_kids", "made_for_kids = true"),
+        ("training_refused", "trainability = 'none'"),
+        ("expired", "title = null"),
+        ("not_public_yet", "published_at = '2026-08-02'"),
+        ("too_old", "published_at = '2026-05-01'"),
+        (None, "duration_seconds = 60"),
+        (None, "duration_seconds = 3600"),
+        (None, "duration_seconds = null"),
+        (None, "language = 'en-GB'"),
+        (None, "language = null"),
+        (None, "video_kind = 'premiere'"),
+        (None, "made_for_kids = false"),
+        (None, "trainability = 'all'"),
+        (None, "published_at = '2026-05-03T00:00:01Z'"),
+    ],
+)
+def test_each_criterion_marks_what_it_names_and_nothing_at_its_border(db, images, world, reason, assignment):
+    made = store_videos(db, images, world, {A: [(10, 5_000), (12, 5_000)]})
+    change(db, made[A][0], assignment)
+    assert mark(db, languages=["en"]) == ({"counted": 1, reason: 1} if reason else {"counted": 2})
+    with db.connection() as connection:
+        assert connection.execute("select count(*) from thumbrank.thumbnails").fetchone() == (2,)
+
+
+def test_what_policy_includes_counts(db, images, world):
+    made = store_videos(db, images, world, {A: [(10, 5_000), (10, 5_000)]})
+    change(db, made[A][0], "video_kind = 'short', duration_seconds = 30")
+    change(db, made[A][1], "made_for_kids = true")
+    policy = POLICY.criteria.model_copy(update={"shorts": "include", "made_for_kids": "include", "min_minutes": 0.0})
+    assert mark(db, policy=policy) == {"counted": 2}
+
+
+def test_views_pictures_and_removal_are_asked_for(db, images, world):
+    made = store_videos(db, images, world, {A: [(10, 5_000), (10, 999), (10, 5_000), (10, 5_000), (10, 5_000)]})
+    with db.connection() as connection:
+        for table, video in (("picture_versions", made[A][2]), ("view_snapshots", made[A][3])):
+            connection.execute(
+                f"delete from thumbrank.{table} where video_key = "
+                "(select video_key from thumbrank.thumbnails where video_id = %s)",
+                (video,),
+            )
+        connection.execute(
+            "insert into thumbrank.misses (kind, item_id, niche, reason, missed_at) values ('video', %s, 'tech', 'not_returned', now())",
+            (made[A][4],),
+        )
+    assert mark(db) == {"counted": 1, "few_views": 1, "no_picture": 1, "no_views": 1, "removed": 1}
+
+
+def test_a_curated_exclusion_reaches_what_was_stored_before_it(db, images, world):
+    made = store_videos(db, images, world, {A: [(10, 5_000), (10, 5_000)], B: [(10, 5_000)]})
+    assert mark(db, exclusions=Exclusions({B: "spam"}, {made[A][0]: "asked"})) == {"counted": 1, "excluded": 2}
+    assert mark(db) == {"counted": 3}
 
 
 @pytest.mark.parametrize(
@@ -102,45 +137,192 @@ def test_each_criterion_marks_and_none_deletes(db, images, world):
 )
 def test_imports_are_not_held_to_activity_and_subscribers(db, images, world, source, subscribers, counted):
     store_videos(db, images, world, {A: [(10, 5_000)] * 3}, source=source, subscribers=subscribers)
-    assert label(db)[0]["counted"] == counted
+    assert mark(db)["counted"] == counted
     assert skipped_for_imports() == ["few_subscribers", "inactive_channel"]
 
 
 def test_marks_are_taken_back_when_the_reason_is_gone(db, images, world):
     made = store_videos(db, images, world, {A: [(10, 10), (12, 5_000)]})
-    assert label(db)[0] == {"counted": 1, "few_views": 1}
+    assert mark(db) == {"counted": 1, "few_views": 1}
+    add_counts(db, made[A][0], 11, 50_000)
+    assert mark(db) == {"counted": 2}
+
+
+def test_the_guide_s_outlier_rule_is_off_by_default_and_its_effect_is_told(db, images, world):
+    """One video of a hundred times its channel's usual, one of nearly nothing: the rule takes the success."""
+    usual = [(10, 10_000 + 10 * number) for number in range(20)]
+    made = store_videos(db, images, world, {A: [*usual, (10, 1_000_000), (10, 1_000)]})
+    assert mark(db) == {"counted": 22}
+    with db.connection() as connection:
+        effect = outlier_effect(connection, "tech")
+    assert (effect.videos, effect.left_out, effect.above) == (22, 1, 1)
+    guide = load_policy(profile="guide").criteria
+    assert mark(db, policy=guide) == {"counted": 21, "outlier": 1}
+    with db.connection() as connection:
+        assert outlier_effect(connection, "tech") == effect
+        marked = connection.execute(
+            "select video_id from thumbrank.thumbnails where exclusion_reason = 'outlier'"
+        ).fetchall()
+    assert marked == [(made[A][20],)]
+
+
+# Baselines
+
+
+def test_baselines_are_the_channel_s_own(db, images, world):
+    store_videos(db, images, world, {A: [(10, 2_400), (20, 9_600), (40, 96_000)], B: [(10, 240_000)]})
+    label(db)
+    with db.connection() as connection:
+        rows = connection.execute(
+            "select c.channel_id, b.video_count, exp(b.median_log_vph) - 1, b.mean_vph, b.sd_vph, b.growth, "
+            "b.last_published_at - b.first_published_at, b.as_of from thumbrank.channel_baselines b "
+            "join thumbrank.channels c using (channel_key) order by 1"
+        ).fetchall()
+    slope = np.polyfit(np.log([240, 480, 960]), np.log1p([2_400, 9_600, 96_000]), 1)[0]
+    assert rows[0][:2] == (A, 3)
+    assert rows[0][2:6] == pytest.approx((20.0, (10 + 20 + 100) / 3, np.std([10, 20, 100], ddof=1), slope))
+    assert rows[0][6:] == (timedelta(days=30), SEEN)
+    assert rows[1][1:4] == (1, pytest.approx(1000.0), pytest.approx(1000.0))
+    assert rows[1][4:6] == (None, None)
+
+
+# Labels
+
+
+def test_the_label_of_the_policy_is_written_for_every_video_that_counts(db, images, world):
+    made = store_videos(db, images, world, {A: [(10, 24_000), (20, 24_000), (30, 100)]})
+    built = label(db, label="views_per_hour")
+    assert values(db) == {made[A][0]: pytest.approx(100.0), made[A][1]: pytest.approx(50.0)}
+    assert (built.labels.videos, built.labels.as_of) == (2, SEEN)
+
+
+def test_age_adjusted_is_the_default_and_its_curve_is_kept(db, images, world):
+    generator = np.random.default_rng(0)
+    ages = {f"UC{i:022d}": generator.uniform(7, 85, 14) for i in range(6)}
+    views = {c: [(float(age), int(2_000 * age**0.8)) for age in of] for c, of in ages.items()}
+    store_videos(db, images, world, views)
+    label(db)
+    found = np.log(list(values(db).values()))
+    raw = np.log([count for of in views.values() for _, count in of])
+    assert found.std() < 0.2 * raw.std(), "videos that follow the growth curve are all about as usual"
+    with db.connection() as connection:
+        curve = read_curves(connection, ["tech", "news"])
+    training = sum(split_of(channel) == "train" for channel in views)
+    assert list(curve) == ["tech"]
+    assert (curve["tech"].n_channels, curve["tech"].n_videos) == (training, 14 * training)
+
+
+def test_growth_is_fitted_on_training_channels_only(db, images, world):
+    channels = [f"UC{i:022d}" for i in range(12)]
+    ages = np.linspace(8, 85, 10)
+    store_videos(db, images, world, {c: [(float(age), int(5_000 * age**0.3)) for age in ages] for c in channels})
+    label(db)
+    with db.connection() as connection:
+        before = read_curves(connection, ["tech"])["tech"]
+        connection.execute(
+            "update thumbrank.view_snapshots s set view_count = 9000000 from thumbrank.thumbnails t join thumbrank.channels c "
+            "using (channel_key) where s.video_key = t.video_key and c.split <> 'train'"
+        )
+    label(db)
+    with db.connection() as connection:
+        after = read_curves(connection, ["tech"])["tech"]
+    assert {split_of(channel) for channel in channels} == {"train", "validation", "test"} or before.n_channels < 12
+    assert after.log_growth.tolist() == before.log_growth.tolist()
+
+
+def test_a_video_younger_than_a_week_has_no_label_and_is_counted(db, images, world):
+    made = store_videos(db, images, world, {A: [(6.9, 5_000), (7.0, 5_000), (20, 5_000)]})
+    built = label(db)
+    assert set(values(db)) == set(made[A][1:])
+    assert built.left_out == {"too_young": 1}
+
+
+def test_window_views_come_from_snapshots_around_the_window_s_end(db, images, world):
+    made = store_videos(db, images, world, {A: [(40, 8_000), (40, 8_000), (28, 7_000)]})
+    add_counts(db, made[A][0], 20, 4_000)
+    built = label(db, label="window_views")
+    found = values(db)
+    assert set(found) == {made[A][0], made[A][2]}
+    assert found[made[A][2]] == pytest.approx(7_000)
+    assert 4_000 < found[made[A][0]] < 8_000
+    assert built.left_out == {"no_window": 1}
+
+
+def test_counts_of_different_meanings_are_not_paired(db, images, world):
+    made = store_videos(db, images, world, {A: [(10, 5_000), (12, 6_000), (14, 7_000)]})
     with db.connection() as connection:
         connection.execute(
-            "insert into thumbrank.view_snapshots select video_key, '2026-08-02', 50000 from thumbrank.thumbnails "
-            "where video_id = %s",
+            "update thumbrank.view_snapshots set observed_at = '2026-08-30' where video_key = "
+            "(select video_key from thumbrank.thumbnails where video_id = %s)",
             (made[A][0],),
         )
-    assert label(db)[0] == {"counted": 2}
+    built = label(db)
+    assert (built.labels.videos, built.pairs.pairs) == (3, 1)
 
 
-def test_a_niche_is_replaced_without_touching_another(db, images, world):
-    store_videos(db, images, world, {A: [(10, 5_000), (12, 6_000)]}, niche="tech")
-    store_videos(db, images, world, {B: [(10, 5_000), (12, 6_000)]}, niche="news")
-    label(db, "tech")
-    label(db, "news")
+# Pictures that change
+
+
+def see(db, images, world, video_id, days, number):
+    """Another look at the picture of a video, `days` after the first."""
+    picture = images.put(_picture(world, number))
     with db.connection() as connection:
-        before = data_version(connection, "pairs", "news")
-        connection.execute("update thumbrank.thumbnails set exclusion_reason = 'few_views'")
-        replace_pairs(connection, "tech", PAIRS)
-        assert data_version(connection, "pairs", "news") == before
-        assert connection.execute("select count(*) from thumbrank.training_pairs where niche = 'tech'").fetchone() == (
-            0,
+        record_pictures(connection, [PictureSeen(video_id, picture, None, SEEN + timedelta(days=days))])
+
+
+def _picture(world, number):
+    from thumbrank_core.simulator.pictures import jpeg_bytes
+
+    return jpeg_bytes(world, world.videos[number], "medium")
+
+
+def changed_at(db, video_id):
+    with db.connection() as connection:
+        row = connection.execute(
+            "select picture_changed_at from thumbrank.thumbnails where video_id = %s", (video_id,)
+        ).fetchone()
+    return row[0]
+
+
+@pytest.fixture
+def one_video(db, images, world):
+    made = store_videos(db, images, world, {A: [(10, 5_000), (12, 5_000)]})
+    with db.connection() as connection:
+        connection.execute("delete from thumbrank.picture_versions")
+    for video in made[A]:
+        see(db, images, world, video, 0.1, 20)
+    return made[A][0]
+
+
+def test_the_same_picture_seen_again_changes_nothing(db, images, world, one_video):
+    see(db, images, world, one_video, 30, 20)
+    assert changed_at(db, one_video) is None
+    assert label(db).left_out == {}
+
+
+def test_views_that_two_pictures_earned_have_no_label(db, images, world, one_video):
+    see(db, images, world, one_video, 30, 40)
+    assert changed_at(db, one_video) == SEEN + timedelta(days=30)
+    add_counts(db, one_video, 41, 9_000)
+    assert label(db).left_out == {"picture_changed": 1}
+
+
+def test_counts_from_before_the_change_keep_their_label(db, images, world, one_video):
+    see(db, images, world, one_video, 30, 40)
+    assert label(db).left_out == {}
+
+
+def test_a_change_is_remembered_when_the_first_picture_has_expired(db, images, world, one_video):
+    see(db, images, world, one_video, 30, 40)
+    add_counts(db, one_video, 45, 9_000)
+    with db.connection() as connection:
+        connection.execute(
+            "delete from thumbrank.picture_versions where last_seen_at < %s", (SEEN + timedelta(days=1),)
         )
+    assert label(db).left_out["picture_changed"] == 1
 
 
-def test_building_twice_gives_the_same_version(db, images, world):
-    store_videos(db, images, world, {A: [(10, 5_000), (12, 6_000), (14, 7_000)]})
-    label(db)
-    with db.connection() as connection:
-        first = data_version(connection, "pairs", "tech")
-    label(db)
-    with db.connection() as connection:
-        assert data_version(connection, "pairs", "tech") == first
+# Splits, and the whole
 
 
 def test_every_channel_gets_the_split_of_its_hash_once(db, images, world):
@@ -152,6 +334,53 @@ def test_every_channel_gets_the_split_of_its_hash_once(db, images, world):
     assert rows == {A: split_of(A), B: split_of(B)}
 
 
+def test_the_time_holdout_begins_thirty_days_before_the_newest_counts(db, images, world):
+    store_videos(db, images, world, {A: [(10, 5_000), (12, 6_000)]})
+    label(db)
+    with db.connection() as connection:
+        row = connection.execute("select label, as_of, cut, left_out from thumbrank.pair_builds").fetchone()
+    assert row == ("age_adjusted", SEEN, SEEN - HOLDOUT, {})
+    assert timedelta(days=30) == HOLDOUT
+
+
+def test_building_twice_changes_nothing(db, images, world):
+    store_videos(db, images, world, {A: [(10, 5_000), (12, 6_000), (14, 7_000)], B: [(20, 9_000), (30, 4_000)]})
+
+    def state():
+        label(db)
+        with db.connection() as connection:
+            tables = ("video_labels", "training_pairs", "channel_baselines", "growth_curves", "pair_builds")
+            rows = {t: connection.execute(f"select * from thumbrank.{t} order by 1, 2").fetchall() for t in tables}
+            return rows, data_version(connection, "pairs", "tech"), data_version(connection, "baselines", "tech")
+
+    assert state() == state()
+
+
+def test_a_niche_is_replaced_without_touching_another(db, images, world):
+    store_videos(db, images, world, {A: [(10, 5_000), (12, 6_000)]}, niche="tech")
+    store_videos(db, images, world, {B: [(10, 5_000), (12, 6_000)]}, niche="news")
+    label(db, "tech")
+    label(db, "news")
+
+    def news():
+        with db.connection() as connection:
+            tables = ("video_labels", "training_pairs", "channel_baselines", "growth_curves", "pair_builds")
+            return [
+                connection.execute(f"select ctid, xmin, * from thumbrank.{t} where niche = 'news'").fetchall()
+                for t in tables
+            ]
+
+    before = news()
+    with db.connection() as connection:
+        connection.execute("update thumbrank.thumbnails set exclusion_reason = 'few_views'")
+        build_pairs(connection, "tech", POLICY)
+    assert news() == before
+    with db.connection() as connection:
+        assert connection.execute("select count(*) from thumbrank.training_pairs where niche = 'tech'").fetchone() == (
+            0,
+        )
+
+
 def test_the_database_knows_exactly_the_frozen_niches(db):
     with db.connection() as connection:
         rows = connection.execute("select unnest(%s::text[])::thumbrank.niche", (list(NICHES),)).fetchall()
@@ -160,8 +389,3 @@ def test_the_database_knows_exactly_the_frozen_niches(db):
         ).fetchall()
     assert len(rows) == len(NICHES)
     assert {name for (name,) in partitions} == {f"thumbrank.training_pairs_{niche}" for niche in NICHES}
-
-
-def test_criteria_have_distinct_names_and_a_reason():
-    assert len({criterion.name for criterion in CRITERIA}) == len(CRITERIA)
-    assert all(criterion.says for criterion in CRITERIA)

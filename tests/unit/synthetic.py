@@ -37,7 +37,7 @@ def planted(effect=1.0, *, n_channels=120, videos=12, width=12, noise=0.7, seed=
         niche=channel % 2,
         split=split_of_channel[channel],
         published=published,
-        views_per_hour=rate,
+        value=rate,
     )
     pairs = Pairs(
         a=a,
@@ -49,6 +49,8 @@ def planted(effect=1.0, *, n_channels=120, videos=12, width=12, noise=0.7, seed=
         channel=channel[a],
         niche=channel[a] % 2,
         split=split_of_channel[channel[a]],
+        soft_target=rate[a] ** 2 / (rate[a] ** 2 + rate[b] ** 2),
+        period=np.ones(len(a), dtype=int),
     )
     dataset = Dataset(
         items,
@@ -57,8 +59,8 @@ def planted(effect=1.0, *, n_channels=120, videos=12, width=12, noise=0.7, seed=
         ["tech", "news"],
         {"tech": "1", "news": "2"},
         list(sources),
-        "views_per_hour",
-        0,
+        "age_adjusted",
+        {},
     )
     return dataset, dict(zip(items.video_id, truth.tolist(), strict=True))
 

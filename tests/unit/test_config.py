@@ -82,11 +82,24 @@ def test_a_policy_that_is_not_yaml_is_one_sentence(tmp_path):
 def test_a_profile_changes_what_it_names_and_nothing_else():
     default, guide = load_policy(), load_policy(profile="guide")
     assert (guide.collection.per_channel, guide.collection.window_days) == (50, 90)
+    assert (guide.labels.label, guide.labels.min_age_days) == ("views_per_hour", 0)
+    assert (guide.criteria.outlier_sd, guide.pairs.later_partners) == (3, None)
     assert default.collection.per_channel == 150
-    assert guide.collection.model_copy(
-        update={"per_channel": default.collection.per_channel, "window_days": default.collection.window_days}
-    ) == (default.collection)
-    assert guide.model_copy(update={"collection": default.collection}) == default
+    assert (default.labels.label, default.labels.min_age_days) == ("age_adjusted", 7)
+    assert (default.criteria.outlier_sd, default.pairs.later_partners) == (None, 8)
+    named = {
+        "collection": ["per_channel", "window_days"],
+        "criteria": ["outlier_sd"],
+        "labels": ["label", "min_age_days"],
+        "pairs": ["later_partners"],
+    }
+    back = {
+        section: getattr(guide, section).model_copy(
+            update={name: getattr(getattr(default, section), name) for name in names}
+        )
+        for section, names in named.items()
+    }
+    assert guide.model_copy(update=back) == default
 
 
 def test_a_profile_may_change_what_is_no_section(tmp_path):

@@ -9,8 +9,12 @@ from tests.unit.synthetic import planted
 from thumbrank_core.evaluation import report
 from thumbrank_core.evaluation.evaluate import evaluate
 from thumbrank_core.evaluation.gate import decide
+from thumbrank_core.evaluation.leak_alarm import id_memoriser, leak_alarm
 from thumbrank_core.evaluation.references import ridge_on_differences
+from thumbrank_core.evaluation.truth import Truth
 from thumbrank_core.features.specs import load_set
+from thumbrank_core.labels.growth import GrowthFit
+from thumbrank_core.metrics import pair_accuracy_micro
 from thumbrank_core.model.bundle import load_bundle
 from thumbrank_core.store.images import ImageStore
 from thumbrank_core.training.recipe import load_recipe
@@ -22,9 +26,14 @@ def page(tmp_path, titles=None, **kwargs):
     if titles:
         dataset.items.title[:] = titles * len(dataset.items)
     run = train_bundle(dataset, load_recipe("default", {"epochs": 2, "hidden_dim": 16}), load_set("tiny"), tmp_path)
-    evaluation = evaluate(dataset, load_bundle(run.folder), truth if "simulator" in dataset.sources else None)
+    evaluation = evaluate(
+        dataset,
+        load_bundle(run.folder),
+        Truth(effects=truth, growth={}) if "simulator" in dataset.sources else None,
+    )
     verdict = decide(evaluation)
-    return evaluation, verdict, report.render(evaluation, verdict, run.card, dataset, ImageStore(tmp_path))
+    html = report.render(evaluation, verdict, run.card, dataset, ImageStore(tmp_path), {"tech": GrowthFit().curve()})
+    return evaluation, verdict, html
 
 
 def test_ridge_on_differences_equals_ridge_on_the_differences_formed():
@@ -79,3 +88,30 @@ def test_titles_are_shown_as_text_and_never_as_markup(tmp_path):
     _, _, html = page(tmp_path, n_channels=40, titles=["<script>alert(1)</script>"])
     assert "<script>" not in html
     assert "&lt;script&gt;" in html
+
+
+def test_a_memoriser_of_ids_knows_nothing_of_unseen_channels_and_shines_on_random_pairs():
+    """The effect is 0: whatever a split by pairs shows is memory and not skill."""
+    dataset, _ = planted(0.0, n_channels=80, videos=16)
+    alarm = leak_alarm(dataset)
+    assert (alarm.unseen.low, alarm.unseen.value, alarm.unseen.high) == (0.5, 0.5, 0.5)
+    assert alarm.n_unseen == len(dataset.of("test"))
+    assert alarm.random_pairs.low > 0.8
+    assert alarm.n_random == pytest.approx(0.2 * len(dataset.pairs), rel=0.1)
+
+
+def test_the_memoriser_orders_the_videos_it_has_seen():
+    dataset, _ = planted(n_channels=40)
+    training = dataset.of("train")
+    score = id_memoriser(dataset)
+    assert pair_accuracy_micro(score[training.a] - score[training.b], training.outcome) > 0.95
+    assert set(score[dataset.items.split != 0]) == {0.0}
+
+
+def test_the_page_tells_the_clock_the_leak_alarm_and_the_growth(tmp_path):
+    evaluation, _, html = page(tmp_path, n_channels=60)
+    assert "Leak alarm: a memoriser of video ids gets 0.500" in html
+    assert f"it gets {evaluation.leak.random_pairs.value:.3f}" in html
+    assert f"reaches {evaluation.all_pairs.newer_wins.value:.3f}" in html
+    assert "How views grow with age" in html
+    assert "times its channel&#39;s usual views at that age" in html

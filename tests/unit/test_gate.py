@@ -1,11 +1,14 @@
 """The gate: what it lets through, and that every refusal says why."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 
-from thumbrank_core.evaluation.bootstrap import Interval
+from thumbrank_core.bootstrap import Interval
 from thumbrank_core.evaluation.evaluate import AllPairs, Evaluation, Scored, Slice
 from thumbrank_core.evaluation.gate import Champion, decide
+from thumbrank_core.evaluation.leak_alarm import LeakAlarm
 from thumbrank_core.training.dataset import Pairs
 
 NONE = Interval(0.0, 0.0, 0.0)
@@ -23,8 +26,9 @@ def evaluation(low=0.62, n_channels=90, newer=(-0.09, -0.04), linear=(-0.03, 0.0
     for name in ("ridge on title", "ridge on image", "ridge on both"):
         scorers[name] = scored(name, Interval(0.6, 0.59, 0.61), Interval(-0.01, *linear))
     empty = np.empty(0)
-    pairs = Pairs(*[empty] * 9)
-    return Evaluation("views_per_hour", AllPairs(1, 1, 0.5), Slice("all", 5000, n_channels, scorers), {}, {}, pairs)
+    pairs = Pairs(*[empty] * len(fields(Pairs)))
+    everywhere, leak = AllPairs(1, 1, NONE, 0), LeakAlarm(NONE, 1, NONE, 1)
+    return Evaluation("age_adjusted", everywhere, Slice("all", 5000, n_channels, scorers), {}, {}, pairs, leak)
 
 
 def test_a_model_above_everything_passes():

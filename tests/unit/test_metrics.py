@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import kendalltau
 from sklearn.metrics import roc_auc_score
 
-from thumbrank_core.evaluation.bootstrap import auc_counts, auc_draws, draw_weights, interval, ratio_draws
+from thumbrank_core.bootstrap import auc_counts, auc_draws, draw_weights, interval, ratio_draws
 from thumbrank_core.metrics import channel_sums, pair_accuracy_micro, pair_auc_pooled, pair_concordance, spearman_within
 
 

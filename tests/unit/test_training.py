@@ -8,6 +8,7 @@ import torch
 
 from tests.unit.synthetic import planted
 from thumbrank_core.evaluation.evaluate import CEILING, EvaluationError, evaluate
+from thumbrank_core.evaluation.truth import Truth
 from thumbrank_core.features.specs import load_set
 from thumbrank_core.metrics import pair_accuracy_micro
 from thumbrank_core.model.bundle import BundleError, load_bundle
@@ -31,7 +32,7 @@ def learnt(tmp_path_factory):
 
 def test_a_planted_signal_is_learnt_on_channels_never_seen(learnt):
     dataset, truth, _, bundle = learnt
-    found = evaluate(dataset, bundle, truth).overall.scorers
+    found = evaluate(dataset, bundle, Truth(effects=truth, growth={})).overall.scorers
     accuracy = {name: scored.metrics["pair_accuracy_micro"] for name, scored in found.items()}
     assert accuracy["model"].low > 0.55
     assert accuracy["model"].value > accuracy["ridge on title"].high
@@ -76,7 +77,7 @@ def test_test_channels_cannot_move_the_weights():
     before = train(dataset, short).model.state_dict()
     hidden = dataset.items.split == 2
     dataset.items.image[hidden] = 1e3
-    dataset.items.views_per_hour[hidden] = 1.0
+    dataset.items.value[hidden] = 1.0
     after = train(dataset, short).model.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
 

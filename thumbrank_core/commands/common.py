@@ -10,6 +10,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from thumbrank_core.explain import explain
+from thumbrank_core.imports.columns import ColumnError
 from thumbrank_core.progress import console_sink, listen
 from thumbrank_core.settings import Settings
 
@@ -48,3 +49,18 @@ def opened(settings: Settings) -> Generator[Any]:
 
     with listen(console_sink()), running_servers(settings) as servers, open_database(servers.thumbrank) as database:
         yield database
+
+
+def column_map(entries: list[str], example: str) -> dict[str, str]:
+    """What `--map THEIRS=OURS` says, theirs -> ours.
+
+    Raises:
+        ColumnError: an entry is not written so.
+    """
+    pairs: dict[str, str] = {}
+    for entry in entries:
+        theirs, separator, ours = entry.rpartition("=")
+        if not separator or not theirs or not ours:
+            raise ColumnError(f"--map {entry}: write it as THEIRS=OURS, such as --map {example}.")
+        pairs[theirs] = ours
+    return pairs

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from thumbrank_core.commands.common import opened, stdout
-from thumbrank_core.imports.columns import COLUMNS, ColumnError
+from thumbrank_core.commands.common import column_map, opened, stdout
+from thumbrank_core.imports.columns import COLUMNS
 from thumbrank_core.niches import require_niche
 from thumbrank_core.settings import Settings
 
@@ -59,22 +59,18 @@ def import_command(
     settings = Settings.read()
     with opened(settings) as database:
         result = import_dataset(
-            database, ImageStore(settings.images), path, images, niche, observed_at, _pairs_of(mapping or [])
+            database,
+            ImageStore(settings.images),
+            path,
+            images,
+            niche,
+            observed_at,
+            column_map(mapping or [], "clicks=view_count"),
         )
     _print_import(result, niche)
     if result.videos == 0:
         typer.echo("thumbrank: No row could be used: mend the reasons above and import again.", err=True)
         raise typer.Exit(1)
-
-
-def _pairs_of(mapping: list[str]) -> dict[str, str]:
-    pairs: dict[str, str] = {}
-    for entry in mapping:
-        theirs, separator, ours = entry.rpartition("=")
-        if not separator or not theirs or not ours:
-            raise ColumnError(f"--map {entry}: write it as THEIRS=OURS, such as --map clicks=view_count.")
-        pairs[theirs] = ours
-    return pairs
 
 
 def _print_import(result: Any, niche: str) -> None:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from thumbrank_core.errors import ThumbrankError
-from thumbrank_core.evaluation.bootstrap import (
+from thumbrank_core.bootstrap import (
     FEW_CHANNELS,
     Interval,
     auc_counts,
@@ -18,12 +17,17 @@ from thumbrank_core.evaluation.bootstrap import (
     interval,
     mean_draws,
     ratio_draws,
+    ratio_interval,
 )
+from thumbrank_core.errors import ThumbrankError
+from thumbrank_core.evaluation.leak_alarm import LeakAlarm, leak_alarm
 from thumbrank_core.evaluation.references import REFERENCES
-from thumbrank_core.metrics import channel_sums, pair_accuracy_micro, pair_concordance, spearman_within
+from thumbrank_core.evaluation.truth import Truth
+from thumbrank_core.metrics import channel_sums, pair_concordance, spearman_within
 from thumbrank_core.model.bundle import Bundle
+from thumbrank_core.policy import LabelName
 from thumbrank_core.progress import track
-from thumbrank_core.training.dataset import Dataset, Pairs
+from thumbrank_core.training.dataset import PERIODS, SPLITS, Dataset, Pairs
 
 Floats = npt.NDArray[np.float64]
 MODEL, CEILING = "model", "ceiling"
@@ -58,23 +62,28 @@ class Slice:
 
 @dataclass(frozen=True)
 class AllPairs:
-    """The pairs of every split together. `newer_wins` is the pair accuracy of the clock, which needs no training."""
+    """The pairs of every split together. `newer_wins` is the pair accuracy of the clock, which needs no training.
+
+    `later`: pairs of test channels both of whose videos were published after the time cut.
+    """
 
     n_pairs: int
     n_channels: int
-    newer_wins: float
+    newer_wins: Interval
+    later: int
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """Everything measured on the test split. `per_niche` holds only niches with test pairs."""
 
-    label: str
+    label: LabelName
     all_pairs: AllPairs
     overall: Slice
     per_niche: dict[str, Slice]
     scores: dict[str, Floats]
     test: Pairs
+    leak: LeakAlarm
 
     @property
     def model(self) -> Scored:
@@ -92,13 +101,13 @@ class Evaluation:
         return self.overall.n_channels < FEW_CHANNELS
 
 
-def evaluate(dataset: Dataset, bundle: Bundle, truth: Mapping[str, float] | None = None) -> Evaluation:
+def evaluate(dataset: Dataset, bundle: Bundle, truth: Truth | None = None) -> Evaluation:
     """Measure the bundle and the reference models on test channels.
 
     Args:
         dataset: as loaded for the bundle's niches and encoders.
         bundle: the model.
-        truth: a simulated world's true effect by video id; adds the ceiling. None for real data.
+        truth: what a simulated world knows; adds the ceiling. None for real data.
 
     Raises:
         EvaluationError: there are no test pairs.
@@ -112,20 +121,23 @@ def evaluate(dataset: Dataset, bundle: Bundle, truth: Mapping[str, float] | None
             scores[name] = reference(dataset)
             advance(1)
     if truth is not None:
-        scores[CEILING] = np.array([truth[video] for video in dataset.items.video_id])
+        scores[CEILING] = np.array([truth.effects[video] for video in dataset.items.video_id])
     overall = measure("all", dataset, scores, test)
     per_niche: dict[str, Slice] = {}
     for index, niche in enumerate(dataset.niches):
         chosen = test.take(test.niche == index)
         if len(chosen):
             per_niche[niche] = measure(niche, dataset, scores, chosen)
-    return Evaluation(dataset.label, _all_pairs(dataset), overall, per_niche, scores, test)
+    return Evaluation(dataset.label, _all_pairs(dataset), overall, per_niche, scores, test, leak_alarm(dataset))
 
 
 def _all_pairs(dataset: Dataset) -> AllPairs:
     pairs = dataset.pairs
-    newer = pair_accuracy_micro(pairs.age_gap_hours, pairs.outcome)
-    return AllPairs(len(pairs), len(dataset.channels), newer)
+    sums, counts = channel_sums(
+        pair_concordance(pairs.age_gap_hours, pairs.outcome), pairs.channel, len(dataset.channels)
+    )
+    later = (pairs.split == SPLITS.index("test")) & (pairs.period == PERIODS.index("later"))
+    return AllPairs(len(pairs), len(dataset.channels), ratio_interval(sums, counts), int(later.sum()))
 
 
 def measure(niche: str, dataset: Dataset, scores: Mapping[str, Floats], pairs: Pairs) -> Slice:
@@ -141,7 +153,7 @@ def measure(niche: str, dataset: Dataset, scores: Mapping[str, Floats], pairs: P
         sums, counts = channel_sums(pair_concordance(difference, pairs.outcome), channel, n_channels)
         accuracy[name] = ratio_draws(sums, counts, weights)
         wins, comparisons = auc_counts(difference, pairs.outcome, channel, n_channels)
-        spearman = np.array([spearman_within(score[group], dataset.items.views_per_hour[group]) for group in groups])
+        spearman = np.array([spearman_within(score[group], dataset.items.value[group]) for group in groups])
         known = spearman[np.isfinite(spearman)]
         metrics = {
             "pair_accuracy_micro": interval(float(sums.sum() / counts.sum()), accuracy[name]),

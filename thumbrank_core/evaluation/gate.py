@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from thumbrank_core.evaluation.bootstrap import FEW_CHANNELS, Interval
+from thumbrank_core.bootstrap import FEW_CHANNELS, Interval
 from thumbrank_core.evaluation.evaluate import Evaluation
 from thumbrank_core.evaluation.references import LINEAR
 

@@ -1,9 +1,14 @@
 """Pictures of an evaluation, as PNG bytes small enough for a page and for Dagster's metadata."""
 
 import io
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from thumbrank_core.evaluation.evaluate import CEILING, MODEL, Evaluation, Slice
+from thumbrank_core.evaluation.truth import TrueGrowth
+from thumbrank_core.labels.growth import GrowthCurve
 from thumbrank_core.model.bundle import EpochRecord
 
 BLUE, GREY, GOLD = "#2f6fde", "#9aa4b2", "#c98b00"
@@ -21,6 +26,22 @@ def _figure(width: float, height: float) -> tuple[Any, Any]:
     axes = figure.subplots()
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
+
+
+def _panels(count: int) -> tuple[Any, list[Any]]:
+    """A figure of small panels, three in a row."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rows, columns = -(-count // 3), min(count, 3)
+    figure = Figure(figsize=(2.6 * columns + 0.6, 2.2 * rows + 0.3), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = list(figure.subplots(rows, columns, squeeze=False).ravel())
+    for panel in panels[count:]:
+        panel.set_visible(False)
+    for panel in panels:
+        panel.spines[["top", "right"]].set_visible(False)
+    return figure, panels[:count]
 
 
 def _png(figure: Any) -> bytes:
@@ -89,4 +110,30 @@ def niche_bars(evaluation: Evaluation) -> bytes:
     axes.set_ylim(-0.6, len(slices) - 0.4)
     axes.set_xlabel("pair accuracy, 95 % interval")
     axes.legend(fontsize=8, frameon=False, loc="best")
+    return _png(figure)
+
+
+GROWTH_AGES = (7.0, 14.0, 28.0, 56.0, 90.0)
+"""Where curves are marked, days; the picture spans the first to the last."""
+
+
+def growth_curves(curves: Mapping[str, GrowthCurve], truth: Mapping[str, TrueGrowth] | None = None) -> bytes:
+    """How views grow with age in each niche, as multiples of the views at 28 days; a simulated world's own curve beside it."""
+    figure, panels = _panels(len(curves))
+    ages = np.geomspace(GROWTH_AGES[0], GROWTH_AGES[-1], 80)
+    for panel, (niche, curve) in zip(panels, curves.items(), strict=True):
+        at_28 = curve.at(np.array([28.0]))[0]
+        panel.plot(ages, np.exp(curve.at(ages) - at_28), color=BLUE, label="fitted")
+        if truth is not None and niche in truth:
+            true = truth[niche]
+            known = np.interp(np.log([*ages, 28.0]), np.log(true.days), true.log_growth)
+            panel.plot(ages, np.exp(known[:-1] - known[-1]), color=GOLD, linestyle="--", label="true (simulated)")
+        panel.set_xscale("log")
+        panel.set_xticks(GROWTH_AGES, [f"{age:.0f}" for age in GROWTH_AGES])
+        panel.minorticks_off()
+        panel.set_title(f"{niche}: {curve.n_videos:,} videos, {curve.n_channels} channels", fontsize=8)
+        panel.tick_params(labelsize=8)
+    panels[0].legend(fontsize=8, frameon=False)
+    figure.supxlabel("age, days", fontsize=9)
+    figure.supylabel("views / views at 28 days", fontsize=9)
     return _png(figure)

@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array, csr_array
 
+from thumbrank_core.evaluation.leak_alarm import id_memoriser
+from thumbrank_core.evaluation.pair_matrix import difference_matrix
 from thumbrank_core.metrics import pair_accuracy_micro
-from thumbrank_core.training.dataset import SPLITS, Dataset, Pairs
+from thumbrank_core.training.dataset import SPLITS, Dataset
 
 Floats = npt.NDArray[np.float64]
 RIDGE_STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
@@ -52,6 +53,7 @@ def ridge_both(dataset: Dataset) -> Floats:
 
 REFERENCES: dict[str, Callable[[Dataset], Floats]] = {
     "coin": coin,
+    "ID memoriser": id_memoriser,
     "newer wins": newer_wins,
     "title length": title_length,
     "ridge on title": ridge_title,
@@ -71,7 +73,7 @@ def ridge_on_differences(dataset: Dataset, features: npt.NDArray[np.float32]) ->
     inside = dataset.items.split == SPLITS.index("train")
     x = features.astype(np.float64)
     x = (x - x[inside].mean(axis=0)) / np.maximum(x[inside].std(axis=0), 1e-6)
-    difference = _difference_matrix(training, len(x))
+    difference = difference_matrix(training, len(x))
     weighted = difference.T.multiply(training.weight).tocsr()
     normal = x.T @ (weighted @ difference @ x)
     target = x.T @ (weighted @ (2 * training.outcome - 1))
@@ -84,12 +86,3 @@ def ridge_on_differences(dataset: Dataset, features: npt.NDArray[np.float32]) ->
         if accuracy > best_accuracy:
             best, best_accuracy = score, accuracy
     return best
-
-
-def _difference_matrix(pairs: Pairs, n_items: int) -> csr_array:
-    rows = np.arange(len(pairs))
-    ones = np.ones(len(pairs))
-    return coo_array(
-        (np.concatenate([ones, -ones]), (np.concatenate([rows, rows]), np.concatenate([pairs.a, pairs.b]))),
-        shape=(len(pairs), n_items),
-    ).tocsr()

@@ -1,19 +1,22 @@
 """One self-contained HTML page an evaluation: the verdict first, then pictures, then tables. Nothing is fetched by the page."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
+from thumbrank_core.bootstrap import DRAWS, FEW_CHANNELS
 from thumbrank_core.evaluation import plots
-from thumbrank_core.evaluation.bootstrap import DRAWS, FEW_CHANNELS
 from thumbrank_core.evaluation.evaluate import CEILING, METRICS, MODEL, Evaluation
 from thumbrank_core.evaluation.gate import Verdict
 from thumbrank_core.evaluation.shown import Shown, templates
+from thumbrank_core.evaluation.truth import Truth
 from thumbrank_core.features.cache import title_sha256
+from thumbrank_core.labels.definitions import SHOWN
+from thumbrank_core.labels.growth import GrowthCurve
 from thumbrank_core.model.bundle import BundleCard
 from thumbrank_core.store.images import ImageStore
 from thumbrank_core.store.picture import PictureError
@@ -56,8 +59,16 @@ class Example:
     difference: float
 
 
-def render(evaluation: Evaluation, verdict: Verdict, card: BundleCard, dataset: Dataset, images: ImageStore) -> str:
-    """The page as text."""
+def render(
+    evaluation: Evaluation,
+    verdict: Verdict,
+    card: BundleCard,
+    dataset: Dataset,
+    images: ImageStore,
+    curves: Mapping[str, GrowthCurve],
+    truth: Truth | None = None,
+) -> str:
+    """The page as text. `curves`: the growth curve of each niche; `truth`: only of a simulated world."""
     right, wrong = _examples(evaluation, dataset, images)
     return (
         templates()
@@ -77,6 +88,9 @@ def render(evaluation: Evaluation, verdict: Verdict, card: BundleCard, dataset: 
             bars=_uri(plots.accuracy_bars(evaluation.overall), "png"),
             curve=_uri(plots.learning_curve(card.history, card.best_epoch), "png"),
             niches=_uri(plots.niche_bars(evaluation), "png"),
+            label_shown=SHOWN[evaluation.label],
+            growth=_uri(plots.growth_curves(curves, truth.growth if truth else None), "png") if curves else None,
+            pairs_left_out=dataset.left_out,
             right=right,
             wrong=wrong,
         )
@@ -104,14 +118,22 @@ def caveats(evaluation: Evaluation) -> list[str]:
             f"Below {FEW_CHANNELS} even this interval ({accuracy.low:.3f} to {accuracy.high:.3f}) is too narrow, and about 100 "
             "unseen channels are needed for ±0.02."
         )
-    if everywhere.newer_wins >= 0.6:
-        found.append(
-            f"The label is largely a clock here: over all {everywhere.n_pairs:,} pairs of {everywhere.n_channels} channels, "
-            f"`newer wins` alone, which sees no picture and no title, reaches {everywhere.newer_wins:.2f}."
-        )
+    clock = everywhere.newer_wins
+    largely = clock.value >= 0.6
     found.append(
-        "Views per hour is a public stand-in for success, not a click-through rate. CTR correlation: no data (only a channel's "
-        "owner has it)."
+        f"{'The label is largely a clock here' if largely else 'The clock in the label'}: over all {everywhere.n_pairs:,} pairs of "
+        f"{everywhere.n_channels} channels, “newer wins” alone, which sees no picture and no title, reaches {clock.value:.3f} "
+        f"({clock.low:.3f} to {clock.high:.3f}); 0.5 is none."
+    )
+    leak = evaluation.leak
+    found.append(
+        f"Leak alarm: a memoriser of video ids gets {leak.unseen.value:.3f} on the {leak.n_unseen:,} pairs of unseen channels. On a "
+        f"random fifth of all pairs ({leak.n_random:,}), whose videos it knows from the others, it gets {leak.random_pairs.value:.3f} "
+        f"({leak.random_pairs.low:.3f} to {leak.random_pairs.high:.3f}): what any model would seem to reach there."
+    )
+    found.append(
+        "The label is made of public view counts, a stand-in for success and not a click-through rate. CTR correlation: no data "
+        "(only a channel's owner has it)."
     )
     return found
 
@@ -139,7 +161,7 @@ def _examples(evaluation: Evaluation, dataset: Dataset, images: ImageStore) -> t
 
 
 def _side(dataset: Dataset, images: ImageStore, item: int) -> Side:
-    title, label = dataset.items.title[item], float(dataset.items.views_per_hour[item])
+    title, label = dataset.items.title[item], float(dataset.items.value[item])
     video_id, picture, now = dataset.items.video_id[item], dataset.items.picture[item], datetime.now(UTC)
     try:
         data = images.read(picture)

@@ -65,10 +65,10 @@ def title_encoder(spec: TitleSpec, offline: bool) -> TitleEncoder:
 
 
 def counted_items(database: Database, niche: str) -> list[Item]:
-    """The videos of the niche that no criterion left out, with their current title and picture."""
+    """The videos of the niche that no criterion left out, with their title and the picture that their label is about."""
     with database.connection() as connection:
         rows = connection.execute(
-            "select t.video_id, t.title, p.sha256 from thumbrank.thumbnails t join thumbrank.current_pictures p using (video_key) "
+            "select t.video_id, t.title, p.sha256 from thumbrank.thumbnails t join thumbrank.first_pictures p using (video_key) "
             "join thumbrank.channels c using (channel_key) where c.niche = %(n)s and t.exclusion_reason is null and t.title is not null "
             "order by t.video_key",
             {"n": niche},

@@ -1,6 +1,7 @@
-"""Which channels train, validate and test: one pure function, frozen, so that no channel ever straddles."""
+"""What trains, validates and tests: channels by a frozen hash, and time by a holdout, so that nothing ever straddles."""
 
 import hashlib
+from datetime import datetime, timedelta
 from typing import Literal
 
 import psycopg
@@ -8,6 +9,8 @@ import psycopg
 Split = Literal["train", "validation", "test"]
 SALT = b"thumbrank-split-1:"
 """Changing it redraws every split and makes all earlier figures incomparable."""
+
+HOLDOUT = timedelta(days=30)
 
 
 def split_of(channel_id: str) -> Split:
@@ -17,6 +20,11 @@ def split_of(channel_id: str) -> Split:
     if point < 0.7:
         return "train"
     return "validation" if point < 0.8 else "test"
+
+
+def time_cut(as_of: datetime) -> datetime:
+    """Where the time holdout begins: a pair of two videos published from then on is later in time, one before it is not."""
+    return as_of - HOLDOUT
 
 
 def assign_splits(connection: psycopg.Connection) -> int:

@@ -54,7 +54,7 @@ def remove_rows(
         return
     deleted = connection.execute(statement + sql.SQL(" returning r.sha256"), parameters)
     gone.rows[rule.table] += deleted.rowcount
-    gone.pictures.update(bytes(digest) for (digest,) in deleted)
+    gone.pictures.update(bytes(digest) for (digest,) in deleted if digest is not None)
 
 
 def cascade(connection: psycopg.Connection, gone: Gone, *, forgetting: bool) -> None:

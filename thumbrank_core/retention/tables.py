@@ -57,6 +57,9 @@ _ABANDONED: LiteralString = (
     "exists (select from thumbrank.collection_runs c where c.niche = r.niche and c.state <> 'complete' "
     "and c.started_at <= %(content)s)"
 )
+_UNCONFIRMED: LiteralString = (
+    "not exists (select from thumbrank.reach_owners o where o.owner_id = r.owner_id and o.checked_at > %(content)s)"
+)
 
 TABLES: tuple[Rows | Addressed | Stays, ...] = (
     # Derived first, observed after them, what others refer to last.
@@ -64,6 +67,7 @@ TABLES: tuple[Rows | Addressed | Stays, ...] = (
         "training_pairs",
         "r.a_key in (select video_key from removal_labels) or r.b_key in (select video_key from removal_labels)",
     ),
+    Rows("video_labels", "r.video_key in (select video_key from removal_labels)"),
     Rows(
         "channel_baselines",
         "r.channel_key in (select t.channel_key from removal_labels join thumbrank.thumbnails t using (video_key)) "
@@ -110,6 +114,41 @@ TABLES: tuple[Rows | Addressed | Stays, ...] = (
         # Last of the three: without its row the next collection starts from the beginning.
         by_age="r.state <> 'complete' and r.started_at <= %(content)s",
     ),
+    # What an owner brought has no date. What the Reporting API gave stays while the owner's consent is confirmed (`reach
+    # sync`): policy III.E.4.b. All of it goes with the video, the channel, `reach logout` or a withdrawn consent.
+    Rows(
+        "reach_daily",
+        "r.video_id in (select video_id from removal_videos) or r.owner_id in (select channel_id from removal_channels)",
+        by_age="r.source = 'reporting_api' and " + _UNCONFIRMED,
+        only_forgotten=True,
+    ),
+    # Reports that were read go with their rows, so that a later sync reads them again; owners after both.
+    Rows(
+        "reach_reports",
+        "r.owner_id in (select channel_id from removal_channels)",
+        by_age=_UNCONFIRMED,
+        only_forgotten=True,
+    ),
+    Rows(
+        "reach_owners",
+        "r.owner_id in (select channel_id from removal_channels)",
+        by_age="r.checked_at <= %(content)s",
+        only_forgotten=True,
+    ),
+    # A team's own tests, by the same rule.
+    Rows(
+        "ab_variants",
+        "exists (select from thumbrank.ab_outcomes o "
+        "where o.owner_id = r.owner_id and o.test_id = r.test_id and "
+        "(o.video_id in (select video_id from removal_videos) or o.owner_id in (select channel_id from removal_channels)))",
+        pictures=True,
+        only_forgotten=True,
+    ),
+    Rows(
+        "ab_outcomes",
+        "r.video_id in (select video_id from removal_videos) or r.owner_id in (select channel_id from removal_channels)",
+        only_forgotten=True,
+    ),
     Rows("thumbnails", OF_VIDEO),
     Rows("channels", "r.channel_key in (select channel_key from removal_channels)"),
     Addressed(
@@ -117,6 +156,8 @@ TABLES: tuple[Rows | Addressed | Stays, ...] = (
         of_pictures="r.encoder_key in (select encoder_key from thumbrank.encoders where modality = 'image')",
         of_titles="r.encoder_key in (select encoder_key from thumbrank.encoders where modality = 'title')",
     ),
+    Stays("growth_curves", "a curve over many channels"),
+    Stays("pair_builds", "settings and counts of a niche"),
     Stays("encoders", "names of models, nothing of a video"),
     Stays("model_evaluations", "figures over many channels; models and metrics stay"),
     Stays("quota_ledger", "units spent, nothing of an item"),

@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from thumbrank_core.simulator import reporting
+from thumbrank_core.simulator import oauth, reporting
 from thumbrank_core.simulator.behaviour import Behaviour
 from thumbrank_core.simulator.clock import Clock
 from thumbrank_core.simulator.connections import Connections
@@ -42,7 +42,8 @@ def create_app(
         routes=[
             *data_api_routes(simulation),
             *picture_routes(simulation),
-            *reporting.routes(world, clock),
+            *oauth.routes(world, simulation.grants),
+            *reporting.routes(world, clock, simulation.grants),
             *(control_routes(simulation, token) if token else ()),
         ],
         middleware=[Middleware(_WorldClock, simulation=simulation)],

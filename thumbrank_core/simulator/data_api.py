@@ -18,6 +18,7 @@ from thumbrank_core.simulator.methods import METHODS, Method
 from thumbrank_core.simulator.parameters import check_parameters
 from thumbrank_core.simulator.quota import Bucket
 from thumbrank_core.simulator.rendering import GZIP_ABOVE, compressed, encode, render
+from thumbrank_core.simulator.reporting_access import owner_of
 from thumbrank_core.simulator.requests import Query
 from thumbrank_core.simulator.schemas import SCHEMAS
 from thumbrank_core.simulator.simulation import Simulation
@@ -68,8 +69,7 @@ class Endpoint:
         simulation.requests += 1
         gzip = "gzip" in request.headers.get("accept-encoding", "")
         try:
-            query = await _query(request, number)
-            _check_identity(request, query)
+            query = self._identified(request, await _query(request, number))
             if not within_quota:
                 raise _EXHAUSTED[method.bucket]()
             fault = simulation.faults.of_request(number)
@@ -91,6 +91,15 @@ class Endpoint:
             return Response(status_code=304, headers={"etag": f'"{etag}"'})
         return _json(body, gzip, etag=etag)
 
+    def _identified(self, request: Request, query: Query) -> Query:
+        """The request with whose it is: an owner's token, or any key that is not refused."""
+        authorization = request.headers.get("authorization")
+        if authorization is None:
+            _check_key(request, query)
+            return query
+        simulation = self._simulation
+        return replace(query, owner=owner_of(simulation.live.world, authorization, simulation.grants).id)
+
     def contents(self, query: Query) -> tuple[bytes, str]:
         """The JSON and its etag; ApiError where the request is not one that the method answers."""
         check_parameters(self._method.name, query)
@@ -106,7 +115,7 @@ def _selection(method: str, text: str) -> Selection:
     return compile_fields(text, SCHEMAS[method])
 
 
-def _check_identity(request: Request, query: Query) -> None:
+def _check_key(request: Request, query: Query) -> None:
     key = query.get("key") or request.headers.get("x-goog-api-key")
     if not key:
         raise api_errors.no_key()

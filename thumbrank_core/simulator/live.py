@@ -11,6 +11,7 @@ import numpy as np
 from thumbrank_core.simulator import ids, traits
 from thumbrank_core.simulator.channels import Channel
 from thumbrank_core.simulator.clock import Clock
+from thumbrank_core.simulator.counts import FIRST_SHARE, Counts
 from thumbrank_core.simulator.qualities import sample_qualities
 from thumbrank_core.simulator.titles import write_titles
 from thumbrank_core.simulator.world import Video, World, removed, stream
@@ -33,6 +34,7 @@ class LiveWorld:
     def __init__(self, world: World, clock: Clock, suspended: float = 0.0) -> None:
         self.world = world
         self.clock = clock
+        self.counts = Counts(world.settings.as_of, clock)
         self.channels = world.channels
         self.revision = 0
         self._suspended = suspended
@@ -41,6 +43,7 @@ class LiveWorld:
         self._added: dict[str, list[str]] = {}
         self._pictures: dict[str, int] = {}
         self._totals: dict[str, Totals] = {}
+        self._totals_at = clock.now
         self._handles = {channel.handle: channel for channel in world.channels}
         self._of_niche: dict[str, list[Video]] = {}
         for video in world.videos:
@@ -79,10 +82,13 @@ class LiveWorld:
         return self._uploads.get(channel_id) or self.world.uploads(channel_id)
 
     def totals(self, channel_id: str) -> Totals:
-        """The sums over a channel's public videos."""
+        """The sums over a channel's public videos, now."""
+        if self._totals_at != self.clock.now:
+            self._totals.clear()
+            self._totals_at = self.clock.now
         known = self._totals.get(channel_id)
         if known is None:
-            public = [video.views for video in self.uploads(channel_id) if video.is_listed]
+            public = [self.counts.views(video) for video in self.uploads(channel_id) if video.is_listed]
             known = self._totals[channel_id] = Totals(len(public), sum(public))
         return known
 
@@ -112,7 +118,7 @@ class LiveWorld:
         qualities = sample_qualities(rng, 1, 1)
         title = write_titles(rng, niche, qualities.title[0], qualities.picture[0], self.world.settings.title_mentions)
         now = self.clock.now.replace(microsecond=0)
-        views = int(channel.views_per_video * np.exp(rng.standard_normal()) / 100)
+        views = int(channel.views_per_video * np.exp(rng.standard_normal()) * FIRST_SHARE)
         video = Video(
             id=ids.video_id(seed, niche, channel.number, number),
             channel=channel,

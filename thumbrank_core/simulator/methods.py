@@ -18,7 +18,7 @@ from thumbrank_core.simulator.search import estimated_total
 from thumbrank_core.simulator.shapes import Shape, only, writer
 from thumbrank_core.simulator.simulation import Simulation
 from thumbrank_core.simulator.traits import permitted_trainers
-from thumbrank_core.simulator.video_shapes import STATS_SHAPE, Box, Row, playlist_shape, video_shape
+from thumbrank_core.simulator.video_shapes import Box, Row, playlist_shape, stats_shape, video_shape
 from thumbrank_core.simulator.world import Video
 
 T = TypeVar("T")
@@ -94,6 +94,9 @@ def _channels(simulation: Simulation, query: Query) -> Answer:
     handle = query.get("forHandle")
     if filters == ["id"]:
         found = [channel for asked in query.ids() if (channel := live.find_channel(asked)) is not None]
+    elif filters == ["mine"]:
+        own = live.find_channel(query.owner) if query.owner is not None else None
+        found = [] if own is None else [own]
     else:
         # No channel of this world has a user name of old or a category.
         named = live.channel_of_handle(handle) if handle is not None else None
@@ -176,7 +179,7 @@ def _batch_get_stats(simulation: Simulation, query: Query) -> Answer:
         raise api_errors.missing_parameter("id")
     found = {video_id: video for video_id in asked if (video := simulation.live.shown_video(video_id)) is not None}
     failed = [video_id for video_id in asked if video_id not in found]
-    write = _writer(simulation, query, parts, "stats", lambda: STATS_SHAPE)
+    write = _writer(simulation, query, parts, "stats", lambda: stats_shape(simulation.live.counts))
     return Answer(
         "youtube#batchGetStatsResponse",
         # Nobody promises the order of the request.

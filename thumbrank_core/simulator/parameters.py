@@ -107,7 +107,7 @@ def check_parameters(method: str, query: Query) -> None:
             for value in query.all(name):
                 if value not in ENUMS[name]:
                     raise api_errors.invalid_value(name, value)
-        elif name in _OWNERS and query.get(name) not in (None, "false"):
+        elif name in _OWNERS and query.get(name) not in (None, "false") and not (name == "mine" and query.owner):
             raise api_errors.authorization_required()
 
 

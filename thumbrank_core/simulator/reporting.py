@@ -19,6 +19,7 @@ from starlette.routing import BaseRoute, Route
 from thumbrank_core.simulator.api_errors import ApiError, Json
 from thumbrank_core.simulator.channels import Channel
 from thumbrank_core.simulator.clock import Clock
+from thumbrank_core.simulator.oauth_grants import Grants
 from thumbrank_core.simulator.reporting_access import (
     already_exists,
     forbidden,
@@ -53,14 +54,14 @@ class _Call:
         return str(self.request.path_params[name])
 
 
-def routes(world: World, clock: Clock) -> list[BaseRoute]:
-    """The routes of both APIs, with a job store of their own."""
+def routes(world: World, clock: Clock, grants: Grants | None = None) -> list[BaseRoute]:
+    """The routes of both APIs, with a job store of their own. Without `grants` no issued token opens anything."""
     service = _Service(world, clock, JobStore())
 
     def answering(handle: Callable[[_Call], Response]) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
             try:
-                owner = owner_of(world, request.headers.get("authorization"))
+                owner = owner_of(world, request.headers.get("authorization"), grants)
                 values = parse_qs(request.url.query, keep_blank_values=True)
                 query = Query(values, host=str(request.base_url).rstrip("/"))
                 return handle(_Call(owner, query, request, await request.body()))

@@ -1,13 +1,15 @@
 """Who may read which channel through the Reporting and Analytics APIs, and how the two refuse. Pure functions.
 
 A bearer token of this world says by itself whose data it opens: `owner-<channel_id>` is that channel's owner,
-`expired-<anything>` was somebody's once, and every other token is nobody's. Real tokens are opaque. The envelope is
+`expired-<anything>` was somebody's once, and every other token is nobody's. One that the token endpoint issued,
+`owner-<channel_id>.<number>`, opens it while the consent lives. Real tokens are opaque. The envelope is
 that of Google's newer services (a `status` beside the legacy `errors`); messages and details are recalled, not
 verified, so that nobody should rely on more than `code`, `status` and `errors[0].reason`.
 """
 
 from thumbrank_core.simulator.api_errors import ApiError
 from thumbrank_core.simulator.channels import Channel
+from thumbrank_core.simulator.oauth_grants import Grants
 from thumbrank_core.simulator.world import World
 
 OWNER_PREFIX = "owner-"
@@ -19,7 +21,7 @@ _LOGIN = (
 )
 
 
-def owner_of(world: World, authorization: str | None) -> Channel:
+def owner_of(world: World, authorization: str | None, grants: Grants | None = None) -> Channel:
     """The channel that an Authorization header opens; ApiError 401 without a living token, 403 for an unknown owner."""
     scheme, _, token = (authorization or "").partition(" ")
     token = token.strip()
@@ -29,7 +31,13 @@ def owner_of(world: World, authorization: str | None) -> Channel:
         raise unauthenticated(f"Request had expired authentication credentials. {_LOGIN}", "ACCESS_TOKEN_EXPIRED")
     if not token.startswith(OWNER_PREFIX):
         raise unauthenticated(f"Request had invalid authentication credentials. {_LOGIN}", "ACCESS_TOKEN_INVALID")
-    channel = world.find_channel(token.removeprefix(OWNER_PREFIX))
+    owner = token.removeprefix(OWNER_PREFIX)
+    if "." in owner:
+        issued_to = grants.channel_of(token) if grants is not None else None
+        if issued_to is None:
+            raise unauthenticated(f"Request had invalid authentication credentials. {_LOGIN}", "ACCESS_TOKEN_EXPIRED")
+        owner = issued_to
+    channel = world.find_channel(owner)
     if channel is None:
         raise forbidden()
     return channel

@@ -1,6 +1,6 @@
 """How often thumbnails were seen and clicked on a day, and the reach reports that say so. Pure functions of a world.
 
-Views follow the channel's size, the world's growth and luck. Clicks on a thumbnail are a share of them, and impressions
+Views follow the channel's size, its niche's growth and luck. Clicks on a thumbnail are a share of them, and impressions
 are what it takes to get these clicks at the video's click-through rate. So the rate says what picture and title are
 worth without the luck that views have, and the two agree only in part. Every number is drawn from a generator of its
 own video and day, and depends neither on the order of requests nor on the clock.
@@ -14,9 +14,10 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from thumbrank_core.simulator.growth import shares
 from thumbrank_core.simulator.ids import digest
 from thumbrank_core.simulator.reporting_jobs import REACH_BASIC, REACH_COMBINED, pacific_midnight
-from thumbrank_core.simulator.world import Video, World, growth
+from thumbrank_core.simulator.world import Video, World
 
 LOWEST_BASE, HIGHEST_BASE = 0.025, 0.08
 """Click-through rates of an average video; where a channel lies between them is its own."""
@@ -79,10 +80,10 @@ def views_at(world: World, videos: Sequence[Video], when: Sequence[datetime]) ->
     """(V, T) views that V videos have at T moments, 0 before they were published."""
     published = np.array([video.published_at.timestamp() for video in videos])
     moments = np.array([moment.timestamp() for moment in when])
-    hours = np.maximum(0.0, (moments[None, :] - published[:, None]) / 3600)
-    hours_as_of = (world.settings.as_of.timestamp() - published) / 3600
-    final = np.array([video.views for video in videos]) / growth(hours_as_of)
-    return final[:, None] * growth(hours)
+    niches = [video.channel.niche for video in videos]
+    then = shares(niches, (world.settings.as_of.timestamp() - published) / 86400)
+    by_moment = shares(niches, np.maximum(0.0, (moments[None, :] - published[:, None]) / 86400))
+    return np.array([video.views for video in videos])[:, None] * (by_moment / then[:, None])
 
 
 def expected_click_through_rate(world: World, videos: Sequence[Video]) -> NDArray[np.float64]:

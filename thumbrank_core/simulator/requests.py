@@ -30,6 +30,8 @@ class Query:
     """Which request to the Data API this is, from 0."""
     selection: Selection | None = None
     """What the `fields` parameter selects; None is everything."""
+    owner: str | None = None
+    """The channel whose owner's token came with the request."""
 
     def get(self, name: str) -> str | None:
         """The last value, or None where it is absent or empty."""

@@ -11,6 +11,7 @@ from heapq import nlargest, nsmallest
 
 from thumbrank_core.niches import NICHES
 from thumbrank_core.simulator.channels import Channel
+from thumbrank_core.simulator.counts import Counts
 from thumbrank_core.simulator.ids import digest
 from thumbrank_core.simulator.live import LiveWorld
 from thumbrank_core.simulator.lots import Lots
@@ -75,7 +76,7 @@ def searched(live: LiveWorld, query: Query) -> list[Found]:
             and wanted.has(video.channel.niche, video.title)
             and fits(video)
         ]
-    return _ordered(found, query.get("order") or "relevance", query.get("q") or "")
+    return _ordered(found, live.counts, query.get("order") or "relevance", query.get("q") or "")
 
 
 def _candidates(live: LiveWorld, owner: str | None) -> Iterator[Video]:
@@ -124,7 +125,7 @@ def _wanted(text: str | None) -> _Wanted:
     return _Wanted(frozenset(NICHES) if not needed else frozenset(niches), tuple(needed), frozenset(banned))
 
 
-def _ordered(found: list[Found], order: str, text: str) -> list[Found]:
+def _ordered(found: list[Found], counts: Counts, order: str, text: str) -> list[Found]:
     match order:
         case "date":
             return nlargest(
@@ -132,7 +133,7 @@ def _ordered(found: list[Found], order: str, text: str) -> list[Found]:
             )
         case "viewCount" | "rating" | "videoCount":
             return nlargest(
-                SEARCH_LIMIT, found, key=lambda it: it.views if isinstance(it, Video) else it.views_per_video
+                SEARCH_LIMIT, found, key=lambda it: counts.views(it) if isinstance(it, Video) else it.views_per_video
             )
         case "title":
             return nsmallest(SEARCH_LIMIT, found, key=lambda it: it.title)

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from datetime import datetime
 
 from thumbrank_core.simulator.behaviour import Behaviour
 from thumbrank_core.simulator.live import LiveWorld
@@ -19,12 +20,12 @@ _NOT_THE_SEARCH = frozenset(
 
 
 class SearchCache:
-    """Results by query, for the world as it stands."""
+    """Results by query, for the world as it stands now."""
 
     def __init__(self, live: LiveWorld, behaviour: Behaviour) -> None:
         self._live = live
         self._behaviour = behaviour
-        self._kept: OrderedDict[tuple[int, str], list[Found]] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, datetime, str], list[Found]] = OrderedDict()
         self.calls = 0
 
     def results(self, query: Query) -> tuple[Sequence[Found], str]:
@@ -33,7 +34,7 @@ class SearchCache:
         identity = "search/" + "/".join(
             f"{name}={sorted(query.all(name))}" for name in sorted(query.values) if name not in _NOT_THE_SEARCH
         )
-        key = (self._live.revision, identity)
+        key = (self._live.revision, self._live.clock.now, identity)
         found = self._kept.get(key)
         if found is None:
             found = self._kept[key] = searched(self._live, query)

@@ -10,6 +10,7 @@ from thumbrank_core.simulator.clock import Clock
 from thumbrank_core.simulator.connections import Connections
 from thumbrank_core.simulator.faults import Faults
 from thumbrank_core.simulator.live import LiveWorld
+from thumbrank_core.simulator.oauth_grants import Grants
 from thumbrank_core.simulator.picture_cache import PictureCache
 from thumbrank_core.simulator.quota import Quota
 from thumbrank_core.simulator.search_cache import SearchCache
@@ -25,6 +26,7 @@ class Simulation:
         self.clock = clock
         self.behaviour = behaviour
         self.live = LiveWorld(world, clock, behaviour.suspended)
+        self.grants = Grants(clock)
         self.quota = Quota(behaviour)
         self.faults = Faults(behaviour.faults, behaviour.fault_seed)
         self.connections = connections or Connections()

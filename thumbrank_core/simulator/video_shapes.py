@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from thumbrank_core.simulator import traits
 from thumbrank_core.simulator.categories import NICHE_CATEGORIES, NICHE_TOPICS
+from thumbrank_core.simulator.counts import Counts
 from thumbrank_core.simulator.formats import iso_duration
 from thumbrank_core.simulator.ids import uploads_playlist_id
 from thumbrank_core.simulator.live import LiveWorld
@@ -30,7 +31,7 @@ class Box:
 
 def video_shape(live: LiveWorld, host: str, box: Box) -> Shape[Video]:
     """videos.list. All but `id` are parts; a part without content is absent, as liveStreamingDetails mostly is."""
-    kids = live.world.settings.made_for_kids
+    kids, counts = live.world.settings.made_for_kids, live.counts
     localized: Shape[Video] = Shape(
         {"title": lambda it: text(it.title), "description": lambda it: text(description(it))}
     )
@@ -65,10 +66,10 @@ def video_shape(live: LiveWorld, host: str, box: Box) -> Shape[Video]:
             ),
             "statistics": Shape(
                 {
-                    "viewCount": _views,
-                    "likeCount": lambda it: count(it.likes),
+                    "viewCount": lambda it: _views(counts, it),
+                    "likeCount": lambda it: count(counts.likes(it)),
                     "favoriteCount": '"0"',
-                    "commentCount": _comments,
+                    "commentCount": lambda it: _comments(counts, it),
                 }
             ),
             "status": Shape(
@@ -124,22 +125,23 @@ def playlist_shape(host: str) -> Shape[Row]:
     )
 
 
-STATS_SHAPE: Shape[Video] = Shape(
-    {
-        "id": lambda it: f'"{it.id}"',
-        "snippet": Shape({"publishTime": lambda it: time(it.published_at)}),
-        "contentDetails": Shape({"duration": lambda it: f'"{it.duration_seconds}s"'}),
-        "statistics": Shape(
-            {
-                "viewCount": lambda it: _views(it) if traits.batch_statistics(it) == "full" else None,
-                "likeCount": lambda it: count(it.likes) if traits.batch_statistics(it) == "full" else None,
-                "commentCount": lambda it: _comments(it) if traits.batch_statistics(it) == "full" else None,
-            },
-            exists=lambda it: traits.batch_statistics(it) != "absent",
-        ),
-    }
-)
-"""videos:batchGetStats: a time called publishTime, a length in seconds such as "212s", counts as strings."""
+def stats_shape(counts: Counts) -> Shape[Video]:
+    """videos:batchGetStats: a time called publishTime, a length in seconds such as "212s", counts as strings."""
+    return Shape(
+        {
+            "id": lambda it: f'"{it.id}"',
+            "snippet": Shape({"publishTime": lambda it: time(it.published_at)}),
+            "contentDetails": Shape({"duration": lambda it: f'"{it.duration_seconds}s"'}),
+            "statistics": Shape(
+                {
+                    "viewCount": lambda it: _views(counts, it) if traits.batch_statistics(it) == "full" else None,
+                    "likeCount": lambda it: count(counts.likes(it)) if traits.batch_statistics(it) == "full" else None,
+                    "commentCount": lambda it: _comments(counts, it) if traits.batch_statistics(it) == "full" else None,
+                },
+                exists=lambda it: traits.batch_statistics(it) != "absent",
+            ),
+        }
+    )
 
 
 def description(video: Video) -> str:
@@ -166,12 +168,12 @@ def _row_id(video: Video) -> str:
     return b64encode(f"{uploads_playlist_id(video.channel.id)}.{video.id}".encode()).decode().rstrip("=")
 
 
-def _views(video: Video) -> str | None:
-    return None if video.state == "upcoming" else f'"{video.views}"'
+def _views(counts: Counts, video: Video) -> str | None:
+    return None if video.state == "upcoming" else f'"{counts.views(video)}"'
 
 
-def _comments(video: Video) -> str | None:
-    return None if video.state == "upcoming" else count(video.comments)
+def _comments(counts: Counts, video: Video) -> str | None:
+    return None if video.state == "upcoming" else count(counts.comments(video))
 
 
 def _tags(video: Video) -> list[str]:

@@ -1,6 +1,6 @@
 """The world behind the simulated YouTube: channels, their videos, and why some are watched more than others.
 
-Views = the channel's size x growth with age x exp(effect x quality) x noise. Everything follows from `WorldSettings`;
+Views = the channel's size x the niche's growth with age x exp(effect x quality) x noise. Everything follows from `WorldSettings`;
 each concern (qualities, titles, noise, ...) draws from its own stream, so that changing `effect` changes views only and
 changing `title_mentions` changes titles only. No HTTP and no drawing here.
 """
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from thumbrank_core.niches import NICHES
 from thumbrank_core.simulator import ids
 from thumbrank_core.simulator.channels import Channel, sample_channels
+from thumbrank_core.simulator.growth import growth_of
 from thumbrank_core.simulator.lots import Lots
 from thumbrank_core.simulator.qualities import picture_effect, sample_qualities, title_effect
 from thumbrank_core.simulator.seeds import DEFAULT_SEED
@@ -31,9 +32,6 @@ NOISE = 0.76
 YOUNGEST = timedelta(days=7)
 SPAN = timedelta(days=80)
 """Videos are YOUNGEST to YOUNGEST + SPAN old at `as_of`: inside the 90 days in which a channel has to be active."""
-
-GROWTH_DAYS = 30.0
-GROWTH_POWER = 0.6
 
 _STATES: tuple[tuple[VideoState, float], ...] = (
     ("deleted", 0.010),
@@ -85,7 +83,7 @@ class Video:
     views: int
     likes: int | None
     comments: int | None
-    """None where the owner hides likes or has disabled comments."""
+    """At `as_of`; what the service says later is in `counts`. None where the owner hides likes or has disabled comments."""
     qualities: tuple[float, ...]
     """The picture's qualities, ordered as `qualities.PICTURE_QUALITIES`."""
     large_pictures: bool
@@ -131,11 +129,6 @@ class World:
     def true_effect(self, video_ids: Sequence[str]) -> NDArray[np.float64]:
         """The effect of picture and title on log views, (len(video_ids),): the best score that anyone could give."""
         return self.effects[[self._rows[video_id] for video_id in video_ids]]
-
-
-def growth(age_hours: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The share of its final views that a video has after some hours: fast at first, saturating, below 1."""
-    return -np.expm1(-np.power(age_hours / (24 * GROWTH_DAYS), GROWTH_POWER))
 
 
 def stream(seed: int, niche: str, concern: str) -> np.random.Generator:
@@ -216,7 +209,7 @@ def _niche_videos(
     ages = _age_seconds(stream(settings.seed, niche, "ages"), *shape)
     noise = NOISE * stream(settings.seed, niche, "noise").standard_normal(shape)
     sizes = np.log([channel.views_per_video for channel in channels])[:, None]
-    views = np.exp(sizes + np.log(growth(ages / 3600)) + effects + noise).astype(np.int64)
+    views = np.exp(sizes + np.log(growth_of(niche).share(ages / 86400)) + effects + noise).astype(np.int64)
     # Per video: state, large pictures, likes, hidden likes, comments, hidden comments, kind of length, length, upload.
     chance = stream(settings.seed, niche, "details").random((*shape, 9))
     states = np.searchsorted(np.cumsum([share for _, share in _STATES]), chance[..., 0], side="right")

@@ -294,12 +294,27 @@ def _seen_as_premieres(connection: psycopg.Connection, video_ids: Sequence[str])
     return {str(video_id) for (video_id,) in rows}
 
 
+SAME_PICTURE_BITS = 3
+"""Pictures whose 64-bit perceptual hashes differ in so many bits at most are one picture: another size or encoding of it."""
+
+
 def record_pictures(connection: psycopg.Connection, pictures: Sequence[PictureSeen]) -> Written:
     """Write which picture was seen on which video; a new picture is a new version, the same one is seen once more.
 
-    A video that was removed while its picture was on its way is left out.
+    A picture that looks different from the last one marks its video (`picture_changed_at`): its views were earned by two. A
+    video that was removed while its picture was on its way is left out.
     """
     video_keys = keys_of(connection, "video", {p.video_id for p in pictures})
+    seen = [(video_keys[p.video_id], p.picture.phash, p.seen_at) for p in pictures if p.video_id in video_keys]
+    connection.execute(
+        "update thumbrank.thumbnails t set picture_changed_at = n.seen_at "
+        "from unnest(%s::int4[], %s::int8[], %s::timestamptz[]) n(video_key, phash, seen_at), "
+        "lateral (select v.phash, v.last_seen_at from thumbrank.picture_versions v where v.video_key = n.video_key "
+        "order by v.last_seen_at desc limit 1) last "
+        "where t.video_key = n.video_key and t.picture_changed_at is null and n.seen_at > last.last_seen_at "
+        "and bit_count((last.phash # n.phash)::bit(64)) > %s",
+        (*([row[column] for row in seen] for column in range(3)), SAME_PICTURE_BITS),
+    )
     rows = [
         (
             video_keys[p.video_id],

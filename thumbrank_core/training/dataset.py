@@ -4,9 +4,10 @@ Items are held once and pairs are indices into them: 150,000 pairs are a few meg
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from datetime import datetime
+from typing import NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +16,18 @@ import psycopg
 from thumbrank_core.errors import ThumbrankError
 from thumbrank_core.features import cache
 from thumbrank_core.features.specs import EncoderSet
+from thumbrank_core.labels.duplicates import cross_split_duplicates
+from thumbrank_core.labels.evidence import refusal
 from thumbrank_core.labels.splits import Split
+from thumbrank_core.policy import LabelName
+from thumbrank_core.store.arrays import Rows, read_all
 from thumbrank_core.store.database import Database
 from thumbrank_core.store.versions import data_version
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+PERIODS = ("earlier", "across", "later")
+"""Both videos published before the time cut, one of them, or none (labels/splits.py)."""
+
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
@@ -30,7 +38,7 @@ class DatasetError(ThumbrankError):
 
 @dataclass(frozen=True)
 class Items:
-    """N distinct videos. `published`: seconds since 1970; `views_per_hour`: at the newest snapshot."""
+    """N distinct videos. `published`: seconds since 1970; `value`: the label, on a scale of ratios (labels/definitions.py)."""
 
     video_id: list[str]
     title: list[str]
@@ -41,7 +49,7 @@ class Items:
     niche: Ints
     split: Ints
     published: Floats
-    views_per_hour: Floats
+    value: Floats
 
     def __len__(self) -> int:
         return len(self.video_id)
@@ -49,17 +57,22 @@ class Items:
 
 @dataclass(frozen=True)
 class Pairs:
-    """P pairs as indices into the items. `age_gap_hours`: publication of a minus publication of b."""
+    """P pairs as indices into the items. `age_gap_hours`: publication of a minus publication of b.
+
+    `soft_target`: P(a beats b). `period`: index into PERIODS, where both videos lie to the niche's time cut.
+    """
 
     a: Ints
     b: Ints
     outcome: Floats
     margin: Floats
+    soft_target: Floats
     age_gap_hours: Floats
     weight: Floats
     channel: Ints
     niche: Ints
     split: Ints
+    period: Ints
 
     def __len__(self) -> int:
         return len(self.a)
@@ -71,7 +84,11 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Items, pairs and the names behind their integers. `pairs_without_vectors` were left out: an embedding is missing."""
+    """Items, pairs and the names behind their integers.
+
+    `left_out`: pairs that are stored and not here, by reason: `no_vectors`, or a picture or re-upload that crosses splits
+    between two niches.
+    """
 
     items: Items
     pairs: Pairs
@@ -79,8 +96,8 @@ class Dataset:
     niches: list[str]
     versions: dict[str, str]
     sources: list[str]
-    label: str
-    pairs_without_vectors: int
+    label: LabelName
+    left_out: dict[str, int]
 
     def of(self, split: Split) -> Pairs:
         """The pairs of one split."""
@@ -95,10 +112,10 @@ class Dataset:
             self.items.text,
             self.items.channel,
             self.items.split,
-            self.items.views_per_hour,
+            self.items.value,
         ):
             digest.update(np.ascontiguousarray(array).data)
-        for array in (self.pairs.a, self.pairs.b, self.pairs.outcome, self.pairs.weight):
+        for array in (self.pairs.a, self.pairs.b, self.pairs.outcome, self.pairs.soft_target, self.pairs.weight):
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
@@ -108,17 +125,12 @@ class Dataset:
         return len(pairs), len(np.unique(pairs.channel))
 
 
-class _PairRow(NamedTuple):
-    niche: str
-    a_key: int
-    b_key: int
-    channel_id: str
-    split: Split
-    outcome: float
-    margin: float
-    age_gap_hours: float
-    weight: float
-    label: str
+@dataclass(frozen=True)
+class _Build:
+    """How the pairs of a niche were made."""
+
+    label: LabelName
+    cut: datetime
 
 
 class _ItemRow(NamedTuple):
@@ -127,24 +139,44 @@ class _ItemRow(NamedTuple):
     title: str
     picture: bytes
     published: float
-    views_per_hour: float
+    value: float
+    channel_id: str
+    split: Split
+    niche: str
+
+
+_PAIR = np.dtype(
+    [
+        ("a_key", "i4"),
+        ("b_key", "i4"),
+        ("outcome", "f4"),
+        ("margin", "f4"),
+        ("soft_target", "f4"),
+        ("age_gap_hours", "f4"),
+        ("weight", "f4"),
+    ]
+)
 
 
 def load_dataset(database: Database, niches: Sequence[str], encoders: EncoderSet) -> Dataset:
     """Read pairs and vectors of the niches.
 
     Raises:
-        DatasetError: a niche has no pairs, or its pairs have no vectors of these encoders.
+        DatasetError: a niche has no pairs, its pairs have no vectors of these encoders, or its labels are not to be trusted.
     """
     with database.connection() as connection:
-        pairs = _pair_rows(connection, niches)
-        present = {row.niche for row in pairs}
+        builds = _builds(connection, niches)
+        pairs = {niche: _pair_rows(connection, niche) for niche in niches}
         for niche in niches:
-            if niche not in present:
+            if niche not in builds or len(pairs[niche]) == 0:
                 raise DatasetError(
                     f"{niche} has no training pairs: collect or import it first, or leave it out with --niche."
                 )
-        items = _item_rows(connection, sorted({key for row in pairs for key in (row.a_key, row.b_key)}))
+        why = refusal(connection, niches)
+        if why is not None:
+            raise DatasetError(why)
+        items = _item_rows(connection, niches)
+        crossing = dict(cross_split_duplicates(connection, niches))
         image_key = cache.encoder_key(connection, encoders.image)
         title_key = cache.encoder_key(connection, encoders.title)
         image = cache.read(connection, image_key, encoders.image.dimension, (row.picture for row in items))
@@ -153,70 +185,100 @@ def load_dataset(database: Database, niches: Sequence[str], encoders: EncoderSet
         )
         versions = {niche: data_version(connection, "pairs", niche) for niche in niches}
         sources = _sources(connection, niches)
-    usable = {row.video_key for row in items if row.picture in image and cache.title_sha256(row.title) in text}
-    kept = [row for row in pairs if row.a_key in usable and row.b_key in usable]
+    embedded = {row.video_key for row in items if row.picture in image and cache.title_sha256(row.title) in text}
+    left_out: dict[str, int] = {}
     for niche in niches:
-        if not any(row.niche == niche for row in kept):
+        for reason in sorted(set(crossing.values())):
+            pairs[niche] = _without(
+                pairs[niche], _keys(key for key, why in crossing.items() if why == reason), reason, left_out
+            )
+        gone = np.setdiff1d(np.concatenate([pairs[niche]["a_key"], pairs[niche]["b_key"]]), _keys(embedded))
+        pairs[niche] = _without(pairs[niche], gone, "no_vectors", left_out)
+        if len(pairs[niche]) == 0:
             raise DatasetError(f"{niche} has no {encoders.name} embeddings: run its embeddings step first.")
-    usable_items = [row for row in items if row.video_key in usable]
-    return _assemble(kept, usable_items, image, text, niches, versions, sources, len(pairs))
+    return _assemble(pairs, items, image, text, builds, versions, sources, left_out)
+
+
+def _keys(keys: Iterable[int]) -> npt.NDArray[np.int32]:
+    return np.fromiter(keys, dtype=np.int32)
+
+
+def _without(pairs: Rows, keys: npt.NDArray[np.int32], reason: str, left_out: dict[str, int]) -> Rows:
+    """The pairs of which neither side is among `keys`; the others are counted."""
+    gone = np.isin(pairs["a_key"], keys) | np.isin(pairs["b_key"], keys)
+    if gone.any():
+        left_out[reason] = left_out.get(reason, 0) + int(gone.sum())
+    return pairs[~gone]
+
+
+def _builds(connection: psycopg.Connection, niches: Sequence[str]) -> dict[str, _Build]:
+    rows = connection.execute(
+        "select niche::text, label, cut from thumbrank.pair_builds where niche = any(%s) and cut is not null",
+        (list(niches),),
+    ).fetchall()
+    return {str(niche): _Build(cast(LabelName, label), cut) for niche, label, cut in rows}
 
 
 def _sources(connection: psycopg.Connection, niches: Sequence[str]) -> list[str]:
     rows = connection.execute(
-        "select distinct source from thumbrank.channels c where niche = any(%s) "
-        "and exists (select from thumbrank.training_pairs p where p.channel_key = c.channel_key) order by 1",
+        "select distinct t.source from thumbrank.video_labels l join thumbrank.thumbnails t using (video_key) "
+        "where l.niche = any(%s) order by 1",
         (list(niches),),
     ).fetchall()
     return [str(row[0]) for row in rows]
 
 
-def _pair_rows(connection: psycopg.Connection, niches: Sequence[str]) -> list[_PairRow]:
-    rows = connection.execute(
-        "select p.niche::text, p.a_key, p.b_key, c.channel_id, c.split, p.outcome, p.margin, p.age_gap_hours, p.weight, p.label "
-        "from thumbrank.training_pairs p join thumbrank.channels c using (channel_key) where p.niche = any(%s) "
-        # By public ids, never by keys: the order of rows must not depend on the order of arrival.
-        "order by array_position(%s::text[], p.niche::text), c.channel_id, "
-        "(select video_id from thumbrank.thumbnails where video_key = a_key), "
-        "(select video_id from thumbrank.thumbnails where video_key = b_key)",
-        (list(niches), list(niches)),
-    ).fetchall()
-    return [_PairRow(*row) for row in rows]
+def _pair_rows(connection: psycopg.Connection, niche: str) -> Rows:
+    return read_all(
+        connection,
+        "select a_key, b_key, outcome, margin, soft_target, age_gap_hours, weight from thumbrank.training_pairs "
+        "where niche = %(niche)s",
+        {"niche": niche},
+        _PAIR,
+    )
 
 
-def _item_rows(connection: psycopg.Connection, keys: Sequence[int]) -> list[_ItemRow]:
+def _item_rows(connection: psycopg.Connection, niches: Sequence[str]) -> list[_ItemRow]:
+    """The labelled videos, by public ids: the order of rows must not depend on the order of arrival."""
     rows = connection.execute(
-        "select t.video_key, t.video_id, t.title, p.sha256, extract(epoch from t.published_at)::float8, "
-        "s.view_count / (extract(epoch from s.observed_at - t.published_at) / 3600.0)::float8 "
-        "from thumbrank.thumbnails t join thumbrank.current_pictures p using (video_key) "
-        "join thumbrank.latest_snapshots s using (video_key) where t.video_key = any(%s) "
+        "select t.video_key, t.video_id, t.title, p.sha256, extract(epoch from t.published_at)::float8, l.value, "
+        "c.channel_id, c.split, l.niche::text from thumbrank.video_labels l join thumbrank.thumbnails t using (video_key) "
+        "join thumbrank.channels c on c.channel_key = l.channel_key join thumbrank.first_pictures p using (video_key) "
         # Once the title expired, the pairs may stay longer than what they are learnt from (policy mode audited).
-        "and t.title is not null",
-        (list(keys),),
+        "where l.niche = any(%s) and t.title is not null "
+        "order by array_position(%s::text[], l.niche::text), c.channel_id, t.video_id",
+        (list(niches), list(niches)),
     ).fetchall()
     return [_ItemRow(*row) for row in rows]
 
 
 def _assemble(
-    pairs: Sequence[_PairRow],
+    pairs: Mapping[str, Rows],
     item_rows: Sequence[_ItemRow],
     image: Mapping[bytes, npt.NDArray[np.float32]],
     text: Mapping[bytes, npt.NDArray[np.float32]],
-    niches: Sequence[str],
+    builds: Mapping[str, _Build],
     versions: dict[str, str],
     sources: list[str],
-    total_pairs: int,
+    left_out: dict[str, int],
 ) -> Dataset:
-    channels = list(dict.fromkeys(row.channel_id for row in pairs))
+    niches = list(pairs)
+    rows = np.concatenate(list(pairs.values()))
+    used = np.unique(np.concatenate([rows["a_key"], rows["b_key"]]))
+    items = [row for row in item_rows if row.video_key in set(used.tolist())]
+    channels = list(dict.fromkeys(row.channel_id for row in items))
     channel_index = {channel: index for index, channel in enumerate(channels)}
-    niche_index = {niche: index for index, niche in enumerate(niches)}
-    owner = {key: row for row in pairs for key in (row.a_key, row.b_key)}
-    items = sorted(
-        (row for row in item_rows if row.video_key in owner),
-        key=lambda row: (channel_index[owner[row.video_key].channel_id], row.video_id),
-    )
-    position = {row.video_key: index for index, row in enumerate(items)}
-    owners = [owner[row.video_key] for row in items]
+    channel = np.array([channel_index[row.channel_id] for row in items])
+    niche = np.array([niches.index(row.niche) for row in items])
+    split = np.array([SPLITS.index(row.split) for row in items])
+    published = np.array([row.published for row in items])
+    place = np.empty(int(used[-1]) + 1, dtype=np.int64)
+    place[[row.video_key for row in items]] = np.arange(len(items))
+    a, b = place[rows["a_key"]], place[rows["b_key"]]
+    order = np.lexsort((b, a))
+    rows, a, b = rows[order], a[order], b[order]
+    cut = np.array([builds[name].cut.timestamp() for name in niches])[niche]
+    later = (published >= cut).astype(np.int64)
     return Dataset(
         items=Items(
             video_id=[row.video_id for row in items],
@@ -224,27 +286,29 @@ def _assemble(
             picture=[row.picture for row in items],
             image=np.stack([image[row.picture] for row in items]),
             text=np.stack([text[cache.title_sha256(row.title)] for row in items]),
-            channel=np.array([channel_index[row.channel_id] for row in owners]),
-            niche=np.array([niche_index[row.niche] for row in owners]),
-            split=np.array([SPLITS.index(row.split) for row in owners]),
-            published=np.array([row.published for row in items]),
-            views_per_hour=np.array([row.views_per_hour for row in items]),
+            channel=channel,
+            niche=niche,
+            split=split,
+            published=published,
+            value=np.array([row.value for row in items]),
         ),
         pairs=Pairs(
-            a=np.array([position[row.a_key] for row in pairs]),
-            b=np.array([position[row.b_key] for row in pairs]),
-            outcome=np.array([row.outcome for row in pairs], dtype=np.float64),
-            margin=np.array([row.margin for row in pairs], dtype=np.float64),
-            age_gap_hours=np.array([row.age_gap_hours for row in pairs], dtype=np.float64),
-            weight=np.array([row.weight for row in pairs], dtype=np.float64),
-            channel=np.array([channel_index[row.channel_id] for row in pairs]),
-            niche=np.array([niche_index[row.niche] for row in pairs]),
-            split=np.array([SPLITS.index(row.split) for row in pairs]),
+            a=a,
+            b=b,
+            outcome=rows["outcome"].astype(np.float64),
+            margin=rows["margin"].astype(np.float64),
+            soft_target=rows["soft_target"].astype(np.float64),
+            age_gap_hours=rows["age_gap_hours"].astype(np.float64),
+            weight=rows["weight"].astype(np.float64),
+            channel=channel[a],
+            niche=niche[a],
+            split=split[a],
+            period=later[a] + later[b],
         ),
         channels=channels,
-        niches=list(niches),
+        niches=niches,
         versions=versions,
         sources=sources,
-        label=pairs[0].label,
-        pairs_without_vectors=total_pairs - len(pairs),
+        label=builds[niches[0]].label,
+        left_out=left_out,
     )

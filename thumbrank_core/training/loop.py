@@ -64,7 +64,7 @@ def train(dataset: Dataset, recipe: Recipe, trackers: Sequence[Tracker] = ()) ->
     order = np.random.default_rng(recipe.seed)
     items = dataset.items
     features = Batch(torch.from_numpy(items.image), torch.from_numpy(items.text))
-    percentile = torch.from_numpy(engagement_percentile(items.views_per_hour, items.channel).astype(np.float32))
+    percentile = torch.from_numpy(engagement_percentile(items.value, items.channel).astype(np.float32))
     model = ThumbnailRankingModel(items.image.shape[1], items.text.shape[1], recipe.hidden_dim, recipe.dropout)
     in_training = torch.from_numpy(items.split == SPLITS.index("train"))
     model.fit_standardiser(Batch(features.image[in_training], features.title[in_training]))
@@ -113,14 +113,12 @@ def train(dataset: Dataset, recipe: Recipe, trackers: Sequence[Tracker] = ()) ->
     return Trained(model.eval(), best_epoch, history)
 
 
-def engagement_percentile(
-    views_per_hour: npt.NDArray[np.float64], channel: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float64]:
-    """Rank of each item's views per hour within its channel, (n,), in (0, 1). Not a click-through rate."""
+def engagement_percentile(value: npt.NDArray[np.float64], channel: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Rank of each item's label within its channel, (n,), in (0, 1). Not a click-through rate."""
     result = np.empty(len(channel))
     for index in np.unique(channel):
         inside = channel == index
-        result[inside] = (rankdata(views_per_hour[inside]) - 0.5) / inside.sum()
+        result[inside] = (rankdata(value[inside]) - 0.5) / inside.sum()
     return result
 
 

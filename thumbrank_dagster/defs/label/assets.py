@@ -3,7 +3,8 @@
 import dagster as dg
 
 from thumbrank_dagster.defs.collect.assets import thumbnail_images
-from thumbrank_dagster.metadata import counts, one_sentence
+from thumbrank_dagster.defs.label.checks import PAIR_CHECKS, check_pairs
+from thumbrank_dagster.metadata import counts, one_sentence, picture
 from thumbrank_dagster.partitions import NICHE_PARTITIONS
 from thumbrank_dagster.resources.state import StateResource
 
@@ -16,28 +17,49 @@ GROUP = "label"
     group_name=GROUP,
     kinds={"postgres"},
     owners=["team:data"],
-    code_version="1",
+    code_version="2",
 )
 def channel_baselines(context: dg.AssetExecutionContext, state: StateResource) -> dg.MaterializeResult:
     """Which videos count, and what is usual for each channel of the niche.
 
-    Marks `exclusion_reason` by the criteria of `config/policy.yaml` (nothing is deleted), freezes each new channel's split,
-    and replaces the niche's baselines in one transaction.
+    Marks `exclusion_reason` by the criteria of `config/policy.yaml`, `niches.yaml` and `exclusions.yaml` (nothing is deleted),
+    freezes each new channel's split, and replaces the niche's baselines, all in one transaction. `outliers` in the metadata says
+    what the guide's three-standard-deviations rule takes, or where it is off would take.
     """
+    from thumbrank_core.exclusions import load_exclusions
     from thumbrank_core.labels.baselines import replace_baselines
-    from thumbrank_core.labels.criteria import mark_exclusions
+    from thumbrank_core.labels.criteria import mark_exclusions, outlier_effect
     from thumbrank_core.labels.splits import assign_splits
+    from thumbrank_core.niches import load_niches
     from thumbrank_core.policy import load_policy
     from thumbrank_core.store.versions import data_version
 
     niche = context.partition_key
     with one_sentence(), state.database.connection() as connection:
+        policy = load_policy(profile=state.settings.profile).criteria
         assign_splits(connection)
-        left_out = mark_exclusions(connection, niche, load_policy(profile=state.settings.profile).criteria)
+        left_out = mark_exclusions(connection, niche, policy, load_niches()[niche].languages, load_exclusions())
+        outliers = outlier_effect(connection, niche)
         summary = replace_baselines(connection, niche)
         version = data_version(connection, "baselines", niche)
+    rule = "leaves out" if policy.outlier_sd else "is off and would leave out"
+    context.log.info(
+        f"{niche}: the guide's outlier rule {rule} {outliers.left_out:,} of {outliers.videos:,} videos, "
+        f"{outliers.above:,} of them above their channel's mean."
+    )
     return dg.MaterializeResult(
-        metadata=counts(summary, niche=niche, criteria=left_out, **{"dagster/partition_row_count": summary.channels}),
+        metadata=counts(
+            summary,
+            niche=niche,
+            criteria=left_out,
+            outliers={
+                "rule_is_on": policy.outlier_sd is not None,
+                "videos": outliers.videos,
+                "left_out": outliers.left_out,
+                "of_them_above_the_mean": outliers.above,
+            },
+            **{"dagster/partition_row_count": summary.channels},
+        ),
         data_version=dg.DataVersion(version),
     )
 
@@ -48,44 +70,42 @@ def channel_baselines(context: dg.AssetExecutionContext, state: StateResource) -
     group_name=GROUP,
     kinds={"postgres"},
     owners=["team:data"],
-    code_version="1",
-    check_specs=[
-        dg.AssetCheckSpec(
-            "has_pairs", asset="training_pairs", blocking=True, description="The niche has pairs to learn from."
-        ),
-        dg.AssetCheckSpec(
-            "balanced_orientation",
-            asset="training_pairs",
-            blocking=True,
-            description="The order of a pair tells nothing: `a` wins half of them, within 5 standard errors.",
-        ),
-    ],
+    code_version="2",
+    check_specs=PAIR_CHECKS,
 )
 def training_pairs(context: dg.AssetExecutionContext, state: StateResource) -> dg.MaterializeResult:
-    """Two videos of one channel, published within 30 days, and which has more views per hour.
+    """Two videos of one channel, published within 30 days, and which did better by the label of `config/policy.yaml`.
 
-    The margin is the guide's |a-b|/max(a,b). `newer_wins` in the metadata says how much of the label is only the clock.
+    Fits how views grow with age in the niche (training channels only), labels every video that counts, leaves out pictures and
+    re-uploads that would cross from one split into another, and replaces the niche's pairs: one transaction. The margin is the
+    guide's |a-b|/max(a,b); `newer_wins` says how much of the label is only the clock (0.5: none of it).
     """
-    from thumbrank_core.labels.pairs import replace_pairs
+    from thumbrank_core.evaluation.plots import growth_curves
+    from thumbrank_core.labels.build import build_pairs
     from thumbrank_core.policy import load_policy
     from thumbrank_core.store.versions import data_version
 
     niche = context.partition_key
-    with one_sentence(), state.database.connection() as connection:
-        summary = replace_pairs(connection, niche, load_policy(profile=state.settings.profile).pairs)
-        version = data_version(connection, "pairs", niche)
-    spread = 5 * 0.5 / max(summary.pairs - summary.ties, 1) ** 0.5
+    with one_sentence():
+        policy = load_policy(profile=state.settings.profile)
+        with state.database.connection() as connection:
+            built = build_pairs(connection, niche, policy)
+            version = data_version(connection, "pairs", niche)
+        with state.database.connection() as connection:
+            results = check_pairs(connection, niche, policy, built)
+    curve = built.labels.curve
     return dg.MaterializeResult(
-        metadata=counts(summary, niche=niche, **{"dagster/partition_row_count": summary.pairs}),
+        metadata=counts(
+            built.pairs,
+            niche=niche,
+            label=policy.labels.label,
+            labelled_videos=built.labels.videos,
+            left_out=built.left_out,
+            as_of=built.labels.as_of,
+            growth_fitted_on={"videos": curve.n_videos, "channels": curve.n_channels},
+            growth=picture(growth_curves({niche: curve}), "how views grow with age"),
+            **{"dagster/partition_row_count": built.pairs.pairs},
+        ),
         data_version=dg.DataVersion(version),
-        check_results=[
-            dg.AssetCheckResult(
-                check_name="has_pairs", passed=summary.pairs > 0, metadata={"niche": niche, "pairs": summary.pairs}
-            ),
-            dg.AssetCheckResult(
-                check_name="balanced_orientation",
-                passed=summary.a_wins is None or abs(summary.a_wins - 0.5) <= spread,
-                metadata={"niche": niche, "a_wins": summary.a_wins, "allowed": spread},
-            ),
-        ],
+        check_results=results,
     )

@@ -81,7 +81,7 @@ def trained_model(
             "items": card.n_items,
             "pairs": dg.MetadataValue.json(card.n_pairs),
             "channels": dg.MetadataValue.json(card.n_channels),
-            "pairs_without_vectors": dataset.pairs_without_vectors,
+            "pairs_left_out": dataset.left_out,
             "bundle": dg.MetadataValue.path(str(done.run.folder)),
             "mlflow_run": done.version.run_id,
             "learning_curve": picture(learning_curve(card.history, card.best_epoch), "learning curve"),

@@ -53,6 +53,22 @@ def interval(value: float, draws: Floats) -> Interval:
     return Interval(value, float(low), float(high))
 
 
+def ratio_interval(sums: Floats, counts: Floats, draws: int = DRAWS, seed: int = 0) -> Interval:
+    """A micro mean over channels and its interval, from sums and counts per channel, both (C,).
+
+    The weights are drawn in blocks, so that memory grows with C and not with C times draws.
+    """
+    generator = np.random.default_rng(seed)
+    share = np.full(len(sums), 1 / len(sums))
+    blocks = [
+        ratio_draws(
+            sums, counts, generator.multinomial(len(sums), share, size=min(100, draws - first)).astype(np.float64)
+        )
+        for first in range(0, draws, 100)
+    ]
+    return interval(float(sums.sum() / counts.sum()), np.concatenate(blocks))
+
+
 def auc_counts(difference: Floats, outcome: Floats, channel: Ints, n_channels: int) -> tuple[Floats, Floats]:
     """Wins and comparisons between channels, both (C, C), of the pooled symmetrised AUC.
 

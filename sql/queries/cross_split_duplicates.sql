@@ -1,0 +1,66 @@
+-- Labelled videos of some niches that a split above their own has too (place 1 test, 2 validation, 3 train), with the reason:
+-- near_duplicate (a picture there differs from theirs in a few of the 64 bits of its hash) or reupload (same title, same length).
+-- Parameters: niches; bits that may differ; masks, of which one at least has two hashes equal that differ in no more.
+--
+-- Both are equality joins and no comparison of all with all. A hash stands once for every split that has it, so that the one of flat
+-- pictures, which thousands may share, is no more than another; and the first duplicate ends a search, so that a crowd of hashes
+-- that are all near one another is not searched to its end.
+with labelled as materialized (
+    select l.video_key, array_position(array['test', 'validation', 'train'], c.split) as place, t.title, t.duration_seconds
+    from thumbrank.video_labels l
+    join thumbrank.thumbnails t using (video_key)
+    join thumbrank.channels c on c.channel_key = l.channel_key
+    where l.niche = any(%(niches)s::text[])
+),
+pictures as materialized (
+    select distinct on (l.video_key) l.video_key, l.place, p.phash
+    from labelled l
+    join thumbrank.picture_versions p using (video_key)
+    order by l.video_key, p.first_seen_at, p.sha256
+),
+hashes as materialized (
+    select phash, min(place) as place from pictures where place < 3 group by phash
+),
+suspects as materialized (
+    select distinct phash, place from pictures where place > 1
+),
+near as (
+    select s.phash, s.place from suspects s join hashes h using (phash) where h.place < s.place
+    union
+    select found.phash, found.place
+    from unnest(%(masks)s::bigint[]) as mask
+    cross join lateral (
+        select s.phash, s.place
+        from suspects s
+        where exists (
+            select from hashes h
+            where h.phash & mask = s.phash & mask
+              and h.place < s.place
+              and bit_count((h.phash # s.phash)::bit(64)) <= %(bits)s
+        )
+        offset 0 -- One join for each mask: all in one would have to hold ten times the hashes.
+    ) found
+),
+uploads as materialized (
+    select video_key, place, duration_seconds, length(normal.title) as length, hashtextextended(normal.title, 0) as title
+    from labelled
+    -- Single spaces, at a quarter of the price of replacing every \s+, which is nearly every word's end. What does not break a line
+    -- is no \s in every locale.
+    cross join lateral (
+        select lower(btrim(regexp_replace(title, '[\s\u00a0\u2007\u202f]{2,}|[^\S ]|[\u00a0\u2007\u202f]', ' ', 'g')))
+    ) as normal(title)
+    where duration_seconds is not null and length(labelled.title) >= 12
+),
+originals as (
+    select title, duration_seconds, min(place) as place from uploads where length >= 12 and place < 3 group by title, duration_seconds
+),
+duplicates as (
+    select p.video_key, 'near_duplicate' as reason from pictures p join near using (phash, place)
+    union all
+    select u.video_key, 'reupload'
+    from uploads u
+    cross join unnest(array[-1, 0, 1]) as longer
+    join originals o on o.title = u.title and o.duration_seconds = u.duration_seconds + longer and o.place < u.place
+    where u.length >= 12 and u.place > 1
+)
+select distinct on (video_key) video_key, reason from duplicates order by video_key, reason
