@@ -26,7 +26,7 @@ dev: setup ## Open the Dagster UI on the demo's state (on your own: .venv/bin/th
 	@$(BIN)/thumbrank dev --demo
 
 test: setup ## Run the tests (under 10 minutes on 2 cores)
-	@$(BIN)/python -m pytest -m 'not slow and not real'
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow and not real'
 
 test-slow: setup ## Run the slower tests: the full demo, five worlds without effect, kills
 	@$(BIN)/python -m pytest -m 'slow and not real'

@@ -34,21 +34,26 @@ _QUIET = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
 }
 
+_LOG_VARIABLE = "THUMBRANK_AUDIT_LOG"
+_IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 _database_numbers = itertools.count(1)
 
 
 def _clean_environment() -> None:
     for name in list(os.environ):
-        if name in _LEAKING_NAMES or name.startswith(_LEAKING):
+        if name != _LOG_VARIABLE and (name in _LEAKING_NAMES or name.startswith(_LEAKING)):
             del os.environ[name]
     os.environ.update(_QUIET)
 
 
 def _watch_network() -> Path:
-    """This process and every Python child write what they try to reach outside into one file."""
-    log = Path(tempfile.mkdtemp(prefix="thumbrank-audit-")) / "network.log"
-    log.parent.chmod(0o777)  # children under another account write there too
-    os.environ["THUMBRANK_AUDIT_LOG"] = str(log)
+    """This process and every Python child, the test workers among them, write what they try to reach outside into one file."""
+    if _IS_WORKER:
+        log = Path(os.environ[_LOG_VARIABLE])
+    else:
+        log = Path(tempfile.mkdtemp(prefix="thumbrank-audit-")) / "network.log"
+        log.parent.chmod(0o777)  # children under another account write there too
+        os.environ[_LOG_VARIABLE] = str(log)
     os.environ["PYTHONPATH"] = os.pathsep.join(
         [str(AUDIT_FOLDER), *(part for part in [os.environ.get("PYTHONPATH")] if part)]
     )
@@ -93,7 +98,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def pytest_unconfigure() -> None:
-    shutil.rmtree(_NETWORK_LOG.parent, ignore_errors=True)
+    if not _IS_WORKER:
+        shutil.rmtree(_NETWORK_LOG.parent, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -70,9 +70,10 @@ def test_a_session_with_an_attempt_fails_and_names_the_test(tmp_path: Path) -> N
     )
     inherited = os.environ["PYTHONPATH"].split(os.pathsep)
     path = [str(Path(__file__).parents[2]), *(folder for folder in inherited if folder != str(AUDIT_FOLDER))]
+    own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(path), "THUMBRANK_AUDIT_LOG": ""},
+        env=own | {"PYTHONPATH": os.pathsep.join(path), "THUMBRANK_AUDIT_LOG": ""},
         cwd=tmp_path,
         capture_output=True,
         text=True,

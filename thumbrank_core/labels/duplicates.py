@@ -22,7 +22,7 @@ _BLOCKS = SAME_PICTURE_BITS + 2
 
 
 class Duplicate(NamedTuple):
-    """A video whose picture or upload a split above its own has too (train < validation < test). With both reasons, near_duplicate is given."""
+    """A video whose picture or upload a split above its own has too; with both reasons, near_duplicate is given."""
 
     video_key: int
     reason: Reason
