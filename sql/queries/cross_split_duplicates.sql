@@ -6,9 +6,8 @@
 -- pictures, which thousands may share, is no more than another; and the first duplicate ends a search, so that a crowd of hashes
 -- that are all near one another is not searched to its end.
 with labelled as materialized (
-    select l.video_key, array_position(array['test', 'validation', 'train'], c.split) as place, t.title, t.duration_seconds
+    select l.video_key, array_position(array['test', 'validation', 'train'], c.split) as place
     from thumbrank.video_labels l
-    join thumbrank.thumbnails t using (video_key)
     join thumbrank.channels c on c.channel_key = l.channel_key
     where l.niche = any(%(niches)s::text[])
 ),
@@ -21,11 +20,16 @@ pictures as materialized (
 hashes as materialized (
     select phash, min(place) as place from pictures where place < 3 group by phash
 ),
+-- Most crowds are of one hash: they are done with before anything is searched.
+same as materialized (
+    select distinct p.phash, p.place from pictures p join hashes h using (phash) where h.place < p.place
+),
 suspects as materialized (
-    select distinct phash, place from pictures where place > 1
+    select distinct phash, place from pictures p
+    where place > 1 and not exists (select from same where same.phash = p.phash and same.place = p.place)
 ),
 near as (
-    select s.phash, s.place from suspects s join hashes h using (phash) where h.place < s.place
+    select phash, place from same
     union
     select found.phash, found.place
     from unnest(%(masks)s::bigint[]) as mask
@@ -42,14 +46,15 @@ near as (
     ) found
 ),
 uploads as materialized (
-    select video_key, place, duration_seconds, length(normal.title) as length, hashtextextended(normal.title, 0) as title
+    select video_key, place, t.duration_seconds, length(normal.title) as length, hashtextextended(normal.title, 0) as title
     from labelled
+    join thumbrank.thumbnails t using (video_key)
     -- Single spaces, at a quarter of the price of replacing every \s+, which is nearly every word's end. What does not break a line
     -- is no \s in every locale.
     cross join lateral (
-        select lower(btrim(regexp_replace(title, '[\s\u00a0\u2007\u202f]{2,}|[^\S ]|[\u00a0\u2007\u202f]', ' ', 'g')))
+        select lower(btrim(regexp_replace(t.title, '[\s\u00a0\u2007\u202f]{2,}|[^\S ]|[\u00a0\u2007\u202f]', ' ', 'g')))
     ) as normal(title)
-    where duration_seconds is not null and length(labelled.title) >= 12
+    where t.duration_seconds is not null and length(t.title) >= 12
 ),
 originals as (
     select title, duration_seconds, min(place) as place from uploads where length >= 12 and place < 3 group by title, duration_seconds

@@ -58,7 +58,8 @@ def train(dataset: Dataset, recipe: Recipe, trackers: Sequence[Tracker] = ()) ->
     for split in ("train", "validation"):
         if dataset.counts(split)[0] == 0:
             raise DatasetError(
-                f"There are no pairs in {split} channels: add channels, the split is a hash of their ids."
+                f"None of the {len(dataset.channels)} channels with pairs is a {split} channel (the split is a hash of their ids): "
+                "collect or import more channels."
             )
     torch.manual_seed(recipe.seed)
     order = np.random.default_rng(recipe.seed)
