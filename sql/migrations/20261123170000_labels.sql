@@ -37,8 +37,10 @@ comment on table thumbrank.growth_curves is
 comment on column thumbrank.growth_curves.log_growth is 'Its value at each knot, 0 at the first.';
 comment on column thumbrank.growth_curves.level is 'Mean over training channels of ln(1 + views) minus the curve.';
 
+-- No reference and no second index: each would take longer than everything else about a label. retention/tables.py removes
+-- labels with their videos.
 create table thumbrank.video_labels (
-    video_key   integer primary key references thumbrank.thumbnails on delete cascade,
+    video_key   integer primary key,
     channel_key integer not null,
     niche       thumbrank.niche not null,
     value       double precision not null check (value >= 0),
@@ -48,7 +50,6 @@ create table thumbrank.video_labels (
 comment on table thumbrank.video_labels is 'The label of every video that is compared; pair_builds says which label it is. Replaced with the niche''s pairs.';
 comment on column thumbrank.video_labels.value is 'Higher is better, on a scale of ratios: views per hour, or times what is usual at that age.';
 comment on column thumbrank.video_labels.regime is 'What a view meant at publication and when counted (labels/regimes.py); only equal regimes are compared.';
-create index video_labels_niche on thumbrank.video_labels (niche);
 
 drop table thumbrank.training_pairs;
 create table thumbrank.training_pairs (
