@@ -142,7 +142,7 @@ def summary(evaluation: Evaluation, verdict: Verdict) -> dict[str, Any]:
         },
         "id_memoriser": {
             "unseen_channels": evaluation.leak.unseen.value,
-            "random_pairs": evaluation.leak.random_pairs.value,
+            "random_pairs": evaluation.leak.random_pairs.value if evaluation.leak.random_pairs else None,
         },
         "verdict": verdict.status,
         "verdict_sentence": verdict.sentence,

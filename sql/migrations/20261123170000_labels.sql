@@ -45,10 +45,13 @@ create table thumbrank.video_labels (
     niche       thumbrank.niche not null,
     value       double precision not null check (value >= 0),
     regime      smallint not null,
-    observed_at timestamptz not null
+    observed_at timestamptz not null,
+    picture_sha256 bytea not null
 );
 comment on table thumbrank.video_labels is 'The label of every video that is compared; pair_builds says which label it is. Replaced with the niche''s pairs.';
 comment on column thumbrank.video_labels.value is 'Higher is better, on a scale of ratios: views per hour, or times what is usual at that age.';
+comment on column thumbrank.video_labels.observed_at is 'Up to when the views were earned that the label is made of.';
+comment on column thumbrank.video_labels.picture_sha256 is 'The picture that earned them.';
 comment on column thumbrank.video_labels.regime is 'What a view meant at publication and when counted (labels/regimes.py); only equal regimes are compared.';
 
 drop table thumbrank.training_pairs;
@@ -88,9 +91,13 @@ create table thumbrank.pair_builds (
     policy   jsonb not null,
     as_of    timestamptz,
     cut      timestamptz,
-    left_out jsonb not null
+    left_out jsonb not null,
+    videos   integer not null,
+    channels integer not null,
+    pairs    bigint not null
 );
 comment on table thumbrank.pair_builds is 'How a niche''s labels and pairs were made; one row a niche, replaced with them.';
+comment on column thumbrank.pair_builds.videos is 'Videos in pairs; `channels` and `pairs` likewise. Counted here, so that nobody waits for another niche''s rebuild.';
 comment on column thumbrank.pair_builds.as_of is 'The newest counts the labels come from; null without labels.';
 comment on column thumbrank.pair_builds.cut is 'The time holdout begins: as_of minus 30 days.';
 comment on column thumbrank.pair_builds.left_out is 'Videos that count and have no label, or whose picture crosses a split, by reason.';

@@ -87,8 +87,8 @@ def fill(connection: psycopg.Connection) -> None:
             )
         if channel != gaming and views != 1000:
             connection.execute(
-                "insert into thumbrank.video_labels (video_key, channel_key, niche, value, regime, observed_at) "
-                "values (%s, %s, 'tech', %s, 0, %s)",
+                "insert into thumbrank.video_labels (video_key, channel_key, niche, value, regime, observed_at, picture_sha256) "
+                "values (%s, %s, 'tech', %s, 0, %s, '')",
                 (video, channel, views / 1000, AS_OF),
             )
     connection.execute("update thumbrank.thumbnails set exclusion_reason = 'few_views' where video_id = 'own-00'")
@@ -98,8 +98,8 @@ def fill(connection: psycopg.Connection) -> None:
         (own, AS_OF - timedelta(days=31), AS_OF - timedelta(days=21), AS_OF),
     )
     connection.execute(
-        "insert into thumbrank.pair_builds (niche, label, policy, as_of, cut, left_out) "
-        "values ('tech', 'age_adjusted', '{}', %s, %s, '{}')",
+        "insert into thumbrank.pair_builds (niche, label, policy, as_of, cut, left_out, videos, channels, pairs) "
+        "values ('tech', 'age_adjusted', '{}', %s, %s, '{}', 0, 0, 0)",
         (AS_OF, CUT),
     )
     for channel, a, b, outcome, margin, gap, weight in (
@@ -136,8 +136,8 @@ def fill_many(connection: psycopg.Connection, channels: int, videos: int) -> int
         (AS_OF, AS_OF, videos),
     )
     connection.execute(
-        "insert into thumbrank.pair_builds (niche, label, policy, as_of, cut, left_out) "
-        "values ('tech', 'age_adjusted', '{}', %s, %s, '{}')",
+        "insert into thumbrank.pair_builds (niche, label, policy, as_of, cut, left_out, videos, channels, pairs) "
+        "values ('tech', 'age_adjusted', '{}', %s, %s, '{}', 0, 0, 0)",
         (AS_OF, CUT),
     )
     made = connection.execute(

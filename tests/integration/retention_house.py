@@ -15,9 +15,8 @@ from thumbrank_core.exclusions import Exclusions
 from thumbrank_core.features import cache
 from thumbrank_core.features.specs import load_set
 from thumbrank_core.labels.baselines import replace_baselines
-from thumbrank_core.labels.build import build_pairs
-from thumbrank_core.labels.criteria import mark_exclusions
-from thumbrank_core.labels.splits import assign_splits, split_of
+from thumbrank_core.labels.build import Rules, build_pairs, judge
+from thumbrank_core.labels.splits import split_of
 from thumbrank_core.policy import load_policy
 from thumbrank_core.registry import Registry
 from thumbrank_core.retention.removal import stores_of
@@ -251,12 +250,12 @@ def _make_own(connection, videos):
 def label(db):
     """Label as the graph does; returns how many videos each criterion left out."""
     with db.connection() as connection:
-        assign_splits(connection)
         policy = load_policy()
         criteria = policy.criteria.model_copy(update={"active_min_videos": 1})
-        marked = mark_exclusions(connection, "tech", criteria, [], Exclusions({}, {}))
+        rules = Rules(policy.model_copy(update={"criteria": criteria}), (), Exclusions({}, {}))
+        marked = judge(connection, "tech", rules)
         replace_baselines(connection, "tech")
-        build_pairs(connection, "tech", policy)
+        build_pairs(connection, "tech", rules)
         return marked
 
 

@@ -1,5 +1,7 @@
 """Criteria, baselines, labels and splits in a real Postgres, on videos whose answers are known by hand."""
 
+import threading
+import time
 from datetime import timedelta
 
 import numpy as np
@@ -8,13 +10,14 @@ import pytest
 from tests.integration.conftest import SEEN, store_videos
 from thumbrank_core.exclusions import Exclusions
 from thumbrank_core.labels.baselines import replace_baselines
-from thumbrank_core.labels.build import build_pairs
-from thumbrank_core.labels.criteria import CRITERIA, mark_exclusions, outlier_effect, skipped_for_imports
+from thumbrank_core.labels.build import Rules, build_pairs, judge
+from thumbrank_core.labels.criteria import CRITERIA, outlier_effect, skipped_for_imports
 from thumbrank_core.labels.labelling import read_curves
 from thumbrank_core.labels.splits import HOLDOUT, assign_splits, split_of
 from thumbrank_core.niches import NICHES
 from thumbrank_core.policy import load_policy
 from thumbrank_core.store.catalog import PictureSeen, record_pictures
+from thumbrank_core.store.tombstones import lock_for_removal
 from thumbrank_core.store.versions import data_version
 
 POLICY = load_policy()
@@ -24,17 +27,17 @@ A, B = "UCaaaaaaaaaaaaaaaaaaaaaa", "UCbbbbbbbbbbbbbbbbbbbbbb"
 
 def mark(db, niche="tech", *, policy=POLICY.criteria, languages=(), exclusions=NOTHING):
     with db.connection() as connection:
-        assign_splits(connection)
-        return mark_exclusions(connection, niche, policy, languages, exclusions)
+        return judge(connection, niche, Rules(POLICY.model_copy(update={"criteria": policy}), languages, exclusions))
 
 
 def label(db, niche="tech", policy=POLICY, **changed):
     """Mark, and build with some fields of `labels` changed."""
-    mark(db, niche, policy=policy.criteria)
     labels = policy.labels.model_copy(update=changed)
     with db.connection() as connection:
+        rules = Rules(policy.model_copy(update={"labels": labels}), (), NOTHING)
+        judge(connection, niche, rules)
         replace_baselines(connection, niche)
-        return build_pairs(connection, niche, policy.model_copy(update={"labels": labels}))
+        return build_pairs(connection, niche, rules)
 
 
 def values(db):
@@ -96,7 +99,7 @@ def test_criteria_have_distinct_names_and_a_reason():
 def test_each_criterion_marks_what_it_names_and_nothing_at_its_border(db, images, world, reason, assignment):
     made = store_videos(db, images, world, {A: [(10, 5_000), (12, 5_000)]})
     change(db, made[A][0], assignment)
-    assert mark(db, languages=["en"]) == ({"counted": 1, reason: 1} if reason else {"counted": 2})
+    assert mark(db, languages=("en",)) == ({"counted": 1, reason: 1} if reason else {"counted": 2})
     with db.connection() as connection:
         assert connection.execute("select count(*) from thumbrank.thumbnails").fetchone() == (2,)
 
@@ -328,8 +331,9 @@ def test_a_change_is_remembered_when_the_first_picture_has_expired(db, images, w
 def test_every_channel_gets_the_split_of_its_hash_once(db, images, world):
     store_videos(db, images, world, {A: [(10, 5_000)], B: [(10, 5_000)]})
     with db.connection() as connection:
-        assert assign_splits(connection) == 2
-        assert assign_splits(connection) == 0
+        assert assign_splits(connection, "news") == 0
+        assert assign_splits(connection, "tech") == 2
+        assert assign_splits(connection, "tech") == 0
         rows = dict(connection.execute("select channel_id, split from thumbrank.channels").fetchall())
     assert rows == {A: split_of(A), B: split_of(B)}
 
@@ -372,8 +376,8 @@ def test_a_niche_is_replaced_without_touching_another(db, images, world):
 
     before = news()
     with db.connection() as connection:
-        connection.execute("update thumbrank.thumbnails set exclusion_reason = 'few_views'")
-        build_pairs(connection, "tech", POLICY)
+        connection.execute("update thumbrank.view_snapshots set view_count = 1")
+        build_pairs(connection, "tech", Rules(POLICY, (), NOTHING))
     assert news() == before
     with db.connection() as connection:
         assert connection.execute("select count(*) from thumbrank.training_pairs where niche = 'tech'").fetchone() == (
@@ -389,3 +393,95 @@ def test_the_database_knows_exactly_the_frozen_niches(db):
         ).fetchall()
     assert len(rows) == len(NICHES)
     assert {name for (name,) in partitions} == {f"thumbrank.training_pairs_{niche}" for niche in NICHES}
+
+
+# Beside others
+
+
+def test_what_was_collected_after_the_judging_is_judged_with_the_pairs(db, images, world):
+    """A video of a handful of views that came in between, on a channel that has no split yet."""
+    store_videos(db, images, world, {A: [(10, 5_000), (12, 6_000)]})
+    mark(db)
+    store_videos(db, images, world, {B: [(10, 5), (12, 7), (14, 9_000)]})
+    with db.connection() as connection:
+        built = build_pairs(connection, "tech", Rules(POLICY, (), NOTHING))
+        splits = connection.execute("select count(*) from thumbrank.channels where split is null").fetchone()
+    assert (built.labels.videos, built.pairs.pairs, splits) == (3, 1, (0,))
+
+
+def test_two_builds_of_one_niche_follow_one_another_and_a_removal_waits(db, images, world):
+    store_videos(db, images, world, {A: [(10, 5_000), (12, 6_000)]})
+    rules, begun, ended = Rules(POLICY, (), NOTHING), threading.Event(), []
+
+    def work(number, function):
+        begun.wait()
+        with db.connection() as connection:
+            function(connection)
+            ended.append(number)
+
+    def forget_all(connection):
+        lock_for_removal(connection)
+        for table in ("training_pairs", "video_labels", "thumbnails"):
+            connection.execute(f"delete from thumbrank.{table}")
+
+    others = [
+        threading.Thread(target=work, args=(number, function))
+        for number, function in enumerate((lambda c: build_pairs(c, "tech", rules), forget_all))
+    ]
+    for other in others:
+        other.start()
+    with db.connection() as connection:
+        build_pairs(connection, "tech", rules)
+        begun.set()
+        time.sleep(0.3)
+        assert ended == []
+    for other in others:
+        other.join(30)
+    assert sorted(ended) == [0, 1]
+    with db.connection() as connection:
+        left = connection.execute(
+            "select count(*) from thumbrank.video_labels l left join thumbrank.thumbnails t using (video_key) "
+            "where t.video_key is null"
+        ).fetchone()
+    assert left == (0,)
+
+
+def test_judging_a_niche_writes_no_row_of_another(db, images, world):
+    store_videos(db, images, world, {A: [(10, 5_000)]}, niche="tech")
+    store_videos(db, images, world, {B: [(10, 5_000)]}, niche="news")
+    mark(db, "tech")
+    with db.connection() as connection:
+        assert connection.execute("select split from thumbrank.channels where niche = 'news'").fetchall() == [(None,)]
+
+
+def test_a_window_before_the_change_of_what_a_view_is_keeps_its_regime_and_its_picture(db, images, world):
+    """Counted again after the change and after a new picture: neither belongs to the window's views."""
+    made = store_videos(db, images, world, {A: [(28, 5_000), (28.1, 7_000)]})
+    for video in made[A]:
+        add_counts(db, video, 27, 4_000)
+        add_counts(db, video, 70, 90_000)
+    change(db, made[A][0], "picture_changed_at = %s", SEEN + timedelta(days=20))
+    built = label(db, label="window_views")
+    assert (built.labels.videos, built.pairs.pairs, built.left_out) == (2, 1, {})
+    with db.connection() as connection:
+        rows = connection.execute("select distinct regime, observed_at <= %s from thumbrank.video_labels", (SEEN,))
+        assert rows.fetchall() == [(0, True)]
+
+
+def test_growth_is_learnt_from_videos_of_few_views_too(db, images, world):
+    """Without them the young videos of a small channel are only its successes, and the curve comes out too flat."""
+    generator = np.random.default_rng(0)
+    ages = generator.uniform(7, 85, (40, 12))
+    views = {
+        f"UC{c:022d}": [(a, int(600 * a**0.5 * np.exp(0.8 * generator.normal()))) for a in of]
+        for c, of in enumerate(ages)
+    }
+    store_videos(db, images, world, views)
+    label(db)
+    with db.connection() as connection:
+        curve = read_curves(connection, ["tech"])["tech"]
+        marked = connection.execute(
+            "select count(*) from thumbrank.thumbnails where exclusion_reason = 'few_views'"
+        ).fetchone()
+    assert marked[0] > 25
+    assert np.diff(curve.at(np.array([7.0, 85.0])))[0] == pytest.approx(0.5 * np.log(85 / 7), rel=0.25)

@@ -81,7 +81,7 @@ class Niche:
             connection.execute("delete from thumbrank.video_labels where niche = %s", (self.name,))
             for v in self.videos:
                 connection.execute(
-                    "insert into thumbrank.video_labels select video_key, channel_key, %s, %s, %s, %s from thumbrank.thumbnails "
+                    "insert into thumbrank.video_labels select video_key, channel_key, %s, %s, %s, %s, '' from thumbrank.thumbnails "
                     "where video_id = %s",
                     (self.name, v.value, v.regime, NOON, v.id),
                 )
@@ -335,7 +335,9 @@ def test_the_version_is_that_of_what_is_learnt_from(db, change):
     Niche([Video("a", 0, 1), Video("b", 1, 2), Video("c", 2, 4)]).store(db)
     build(db)
     with db.connection() as connection:
-        connection.execute("insert into thumbrank.pair_builds values ('tech', 'age_adjusted', '{}', null, null, '{}')")
+        connection.execute(
+            "insert into thumbrank.pair_builds values ('tech', 'age_adjusted', '{}', null, null, '{}', 0, 0, 0)"
+        )
     first = version(db)
     with db.connection() as connection:
         connection.execute(change)

@@ -498,6 +498,15 @@ def test_a_body_may_be_gzip_by_its_header_or_by_its_first_bytes(logged_in, googl
             connection.execute("delete from thumbrank.reach_reports")
 
 
+def test_a_gzip_of_several_members_is_read_to_its_end(logged_in, google, owner):
+    parts = (f"{HEADER}\n20260730,{owner},v,100,0.1\n", f"20260730,{owner},w,200,0.2\n")
+    one_day(google, owner, [])
+    listing = google.meddle
+    body = Response(b"".join(gzip.compress(part.encode()) for part in parts), media_type="text/csv")
+    google.meddle = lambda request: body if "/media/" in request.url.path else listing(request)
+    assert sync_one(logged_in).rows == 2
+
+
 def test_a_body_that_unpacks_to_more_than_the_limit_is_not_unpacked(logged_in, google, db, monkeypatch):
     monkeypatch.setattr(api, "MAX_REPORT_BYTES", 1_000_000)
     google.clock.advance(TWO_DAYS)

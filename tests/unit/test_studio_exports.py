@@ -490,3 +490,11 @@ def test_the_click_rate_is_a_percentage_where_anything_says_so(read, header, rat
 def test_a_click_rate_that_may_be_a_ratio_is_refused(read):
     with pytest.raises(StudioError, match="it does not say whether its click rates are percentages"):
         read(simple(f"{A},500,0.0658", header="Content,Impressions,CTR"), {"CTR": "click_rate"})
+
+
+@pytest.mark.parametrize("place", [0.3, 0.5, 0.7])
+def test_a_damaged_zip_is_one_sentence(read, place):
+    data = bytearray(zipped(**{WORDS["en"].table_file: export("en") * 20}))
+    data[int(len(data) * place * 0.5) + 40] ^= 0xFF
+    with pytest.raises(UnreadableFileError):
+        read(bytes(data), period=None, name="Content 2026-01-01_2026-04-01 My channel.zip")

@@ -69,6 +69,7 @@ def _forget(kind: "ItemKind", item_id: str, yes: bool) -> None:
     from thumbrank_core.policy import load_policy
     from thumbrank_core.retention.removal import forget, stores_of
     from thumbrank_core.store.images import ImageStore
+    from thumbrank_core.youtube.reach.tokens import TokenStore
 
     settings = Settings.read()
     mode = load_policy(profile=settings.profile).mode
@@ -78,7 +79,12 @@ def _forget(kind: "ItemKind", item_id: str, yes: bool) -> None:
         def remove(dry_run: bool) -> "Removal":
             return forget(database, stores, mode, kind, item_id, dry_run=dry_run)
 
-        if _total_after_asking(remove, yes) == 0:
+        total = _total_after_asking(remove, yes)
+        if kind == "channel" and yes and TokenStore(settings.owners).delete(item_id):
+            typer.echo(
+                f"The consent of {item_id} is deleted here; its owner ends it at Google: https://myaccount.google.com/connections"
+            )
+        if total == 0:
             if not yes:
                 typer.echo(
                     f"thumbrank: Nothing of {kind} {item_id} is stored: correct the id, or add --yes to have it never collected.",

@@ -127,9 +127,15 @@ def caveats(evaluation: Evaluation) -> list[str]:
     )
     leak = evaluation.leak
     found.append(
-        f"Leak alarm: a memoriser of video ids gets {leak.unseen.value:.3f} on the {leak.n_unseen:,} pairs of unseen channels. On a "
-        f"random fifth of all pairs ({leak.n_random:,}), whose videos it knows from the others, it gets {leak.random_pairs.value:.3f} "
-        f"({leak.random_pairs.low:.3f} to {leak.random_pairs.high:.3f}): what any model would seem to reach there."
+        f"Leak alarm: a memoriser of ids, pictures and titles gets {leak.unseen.value:.3f} ({leak.unseen.low:.3f} to "
+        f"{leak.unseen.high:.3f}) on the {leak.n_unseen:,} pairs of unseen channels"
+        + (
+            "."
+            if leak.random_pairs is None
+            else f"; on a random fifth of all pairs ({leak.n_random:,}), whose videos it knows from the others, "
+            f"{leak.random_pairs.value:.3f} ({leak.random_pairs.low:.3f} to {leak.random_pairs.high:.3f}): what any model would seem "
+            "to reach there."
+        )
     )
     found.append(
         "The label is made of public view counts, a stand-in for success and not a click-through rate. CTR correlation: no data "

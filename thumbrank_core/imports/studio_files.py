@@ -6,7 +6,9 @@ no more than MAX_BYTES of a file or of a member is ever read.
 
 import csv
 import io
+import lzma
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,7 +99,7 @@ def _from_zip(path: Path, data: bytes, mapping: Mapping[str, str]) -> StudioTabl
                     "export the tab Content, or unpack it and name the .csv."
                 )
             content = _content(path, archive, named[0])
-    except (zipfile.BadZipFile, NotImplementedError):
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError):
         raise UnreadableFileError(f"{path.name}: it is not a readable .zip; export it again.") from None
     folder, _, member = named[0].filename.rpartition("/")
     return _table(f"{path.name}/{member}", [path.stem, folder.rpartition("/")[2]], content, mapping)

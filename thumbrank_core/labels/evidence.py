@@ -138,8 +138,8 @@ _FLIP_ROWS = np.dtype(
 def reliability(connection: psycopg.Connection, niche: str, label: LabelName, curve: GrowthCurve) -> list[Flips]:
     """How often two counts of the same pair disagree about the winner, by the age of the younger video when first counted.
 
-    Takes the first and the newest counts of each video, and at most RELIABILITY_PAIRS pairs, chosen by a hash. Empty where
-    no pair has two counts of both, and for `window_views`, whose two counts make one label.
+    Takes the first and the newest counts of each video, a day apart at least, and at most RELIABILITY_PAIRS pairs, chosen by a
+    hash. Empty where no pair has two counts of both, and for `window_views`, whose two counts make one label.
     """
     if label == "window_views":
         return []
@@ -151,11 +151,10 @@ def reliability(connection: psycopg.Connection, niche: str, label: LabelName, cu
         "(array_agg(s.view_count order by s.observed_at desc))[1] as views "
         "from thumbrank.view_snapshots s join thumbrank.video_labels l using (video_key) "
         "join thumbrank.thumbnails t using (video_key) where l.niche = %(niche)s and s.observed_at > t.published_at "
-        "group by s.video_key, t.published_at having count(*) > 1) "
+        "group by s.video_key, t.published_at having max(s.observed_at) - min(s.observed_at) >= interval '1 day') "
         "select a.age, a.age_then, b.age, b.age_then, a.views, a.views_then, b.views, b.views_then "
-        "from (select a_key, b_key from thumbrank.training_pairs where niche = %(niche)s "
-        "order by hashint8extended((a_key::int8 << 32) | b_key, 0) limit %(most)s) p "
-        "join seen a on a.video_key = p.a_key join seen b on b.video_key = p.b_key",
+        "from thumbrank.training_pairs p join seen a on a.video_key = p.a_key join seen b on b.video_key = p.b_key "
+        "where p.niche = %(niche)s order by hashint8extended((p.a_key::int8 << 32) | p.b_key, 0) limit %(most)s",
         {"niche": niche, "most": RELIABILITY_PAIRS},
         _FLIP_ROWS,
     )

@@ -21,6 +21,8 @@ from thumbrank_core.policy import LabelPolicy
 from thumbrank_core.store.arrays import CHUNK_ROWS, Rows, moment, moments, read_rows, write_rows
 
 TOO_YOUNG, PICTURE_CHANGED, NO_WINDOW = "too_young", "picture_changed", "no_window"
+_NEVER = np.iinfo(np.int64).max
+"""timestamptz 'infinity'."""
 
 _COUNTS = np.dtype(
     [
@@ -29,22 +31,26 @@ _COUNTS = np.dtype(
         ("published", "i8"),
         ("observed", "i8"),
         ("views", "i8"),
+        ("changed", "i8"),
+        ("first_came", "i8"),
+        ("first_left", "i8"),
         ("short", "i2"),
         ("training", "i2"),
-        ("changed", "i2"),
+        ("counts", "i2"),
+        ("picture_sha256", "S32"),
     ]
 )
-# The views were earned by the first picture seen, if no other came before they were counted and it was still there then.
+# Videos with too few views have no label and do tell how views grow: without them the curve of small channels, whose young
+# videos are the ones left out, would be too flat.
 _NEWEST: LiteralString = """
     select t.channel_key, t.video_key, t.published_at, s.observed_at, s.view_count,
-           (t.video_kind = 'short')::int::int2, (c.split = 'train')::int::int2,
-           (t.picture_changed_at is not null and (t.picture_changed_at <= s.observed_at or not exists (
-               select from thumbrank.picture_versions p where p.video_key = t.video_key
-               and p.first_seen_at < t.picture_changed_at and p.last_seen_at >= s.observed_at)))::int::int2
+           coalesce(t.picture_changed_at, 'infinity'), p.first_seen_at, p.last_seen_at,
+           (t.video_kind = 'short')::int::int2, (c.split = 'train')::int::int2, (t.exclusion_reason is null)::int::int2, p.sha256
     from thumbrank.thumbnails t
     join thumbrank.channels c using (channel_key)
     join thumbrank.latest_snapshots s using (video_key)
-    where c.niche = %(niche)s and t.exclusion_reason is null and s.observed_at > t.published_at
+    join thumbrank.first_pictures p using (video_key)
+    where c.niche = %(niche)s and (t.exclusion_reason is null or t.exclusion_reason = 'few_views') and s.observed_at > t.published_at
     order by t.channel_key, t.video_key, s.observed_at
 """
 _EVERY: LiteralString = _NEWEST.replace("latest_snapshots", "view_snapshots")
@@ -70,7 +76,7 @@ def replace_labels(connection: psycopg.Connection, niche: str, policy: LabelPoli
             spool.write(chunk.tobytes())
             newest = chunk[_last_of_video(chunk)]
             as_of = max(as_of, int(newest["observed"].max(initial=as_of)))
-            used = newest[(newest["training"] == 1) & (newest["changed"] == 0)]
+            used = newest[(newest["training"] == 1) & ~_of_two_pictures(newest, newest["observed"])]
             fit.add(used["views"], _age_days(used), used["channel_key"])
         result = Labelled(fit.curve(), 0, {}, moment(as_of) if as_of > np.iinfo(np.int64).min else None)
         _replace_curve(connection, niche, result)
@@ -91,13 +97,15 @@ def _labels(chunks: Iterator[Rows], niche: str, policy: LabelPolicy, result: Lab
             ("value", "f8"),
             ("regime", "i2"),
             ("observed_at", "i8"),
+            ("picture_sha256", "S32"),
         ]
     )
     for chunk in chunks:
-        newest = chunk[_last_of_video(chunk)]
-        value = _values(chunk, newest, policy, result.curve)
+        counted = chunk[chunk["counts"] == 1]
+        newest = counted[_last_of_video(counted)]
+        value, earned_by = _values(counted, newest, policy, result.curve)
         young = _age_days(newest) < policy.min_age_days
-        changed = ~young & (newest["changed"] == 1)
+        changed = ~young & _of_two_pictures(newest, earned_by)
         unknown = ~young & ~changed & np.isnan(value)
         for reason, left in ((TOO_YOUNG, young), (PICTURE_CHANGED, changed), (NO_WINDOW, unknown)):
             if left.any():
@@ -106,19 +114,36 @@ def _labels(chunks: Iterator[Rows], niche: str, policy: LabelPolicy, result: Lab
         rows = np.empty(int(kept.sum()), dtype=kind)
         rows["niche"] = niche.encode()
         rows["value"] = value[kept]
-        for name, source in (("video_key", "video_key"), ("channel_key", "channel_key"), ("observed_at", "observed")):
-            rows[name] = newest[source][kept]
-        rows["regime"] = regimes(moments(newest["published"]), moments(newest["observed"]), newest["short"] == 1)[kept]
+        rows["observed_at"] = earned_by[kept]
+        for name in ("video_key", "channel_key", "picture_sha256"):
+            rows[name] = newest[name][kept]
+        rows["regime"] = regimes(moments(newest["published"]), moments(earned_by), newest["short"] == 1)[kept]
         yield rows
 
 
-def _values(chunk: Rows, newest: Rows, policy: LabelPolicy, curve: GrowthCurve) -> npt.NDArray[np.float64]:
+def _values(
+    counts: Rows, newest: Rows, policy: LabelPolicy, curve: GrowthCurve
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """The label of each video and up to when its views were earned, as a timestamptz; both (videos,)."""
     if policy.label == "views_per_hour":
-        return definitions.views_per_hour(newest["views"], _age_days(newest))
+        return definitions.views_per_hour(newest["views"], _age_days(newest)), newest["observed"]
     if policy.label == "age_adjusted":
-        return definitions.age_adjusted(newest["views"], _age_days(newest), newest["channel_key"], curve)
+        value = definitions.age_adjusted(newest["views"], _age_days(newest), newest["channel_key"], curve)
+        return value, newest["observed"]
     window = (policy.window_from_day, policy.window_to_day)
-    return definitions.window_views(chunk["video_key"], _age_days(chunk), chunk["views"], window)
+    value = definitions.window_views(counts["video_key"], _age_days(counts), counts["views"], window)
+    return value, newest["published"] + int(policy.window_to_day * 86_400 * 1e6)
+
+
+def _of_two_pictures(videos: Rows, earned_by: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Whether another picture may have been up before `earned_by`, (videos,).
+
+    The first picture earned the views alone if none that looks different was ever seen, or if it was still there at
+    `earned_by` and the other came afterwards.
+    """
+    ever = videos["changed"] < _NEVER
+    alone = (videos["first_came"] < videos["changed"]) & (videos["first_left"] >= earned_by)
+    return ever & ~(alone & (videos["changed"] > earned_by))
 
 
 def read_curves(connection: psycopg.Connection, niches: Sequence[str]) -> dict[str, GrowthCurve]:

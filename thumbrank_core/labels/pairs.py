@@ -33,17 +33,14 @@ _SUMMARY: LiteralString = f"""
     select split, count(*)::int, sum(pairs)::int8, sum(ties)::int8, sum(a_wins)::int8, sum(newer_wins)::int8, sum(at_once)::int8
     from ({_BY_CHANNEL}) t group by split
 """  # noqa: S608 two constants
-# Nearly every video is an `a`: the pairs are read a second time only for those that are not.
+# Nearly every video is an `a`: the pairs are read a second time only where one is not.
 _VIDEOS: LiteralString = """
-    with a as materialized (
-        select distinct a_key as video_key from thumbrank.training_pairs where niche = %(niche)s
-    ),
-    others as materialized (
-        select video_key from thumbrank.video_labels l
-        where niche = %(niche)s and not exists (select from a where a.video_key = l.video_key)
+    with others as materialized (
+        select video_key from thumbrank.video_labels l where niche = %(niche)s and not exists (
+            select from thumbrank.training_pairs p where p.niche = %(niche)s and p.a_key = l.video_key)
     )
-    select (select count(*) from a) + count(*) from others
-    where exists (select from thumbrank.training_pairs p where p.niche = %(niche)s and p.b_key = others.video_key)
+    select (select count(*) from thumbrank.video_labels where niche = %(niche)s) - count(*) from others where not exists (
+        select from thumbrank.training_pairs p where p.niche = %(niche)s and p.b_key = others.video_key)
 """
 
 

@@ -55,14 +55,13 @@ class Size:
 
 
 def sizes(connection: psycopg.Connection) -> list[Size]:
-    """Every need of the guide with what all niches hold together: labelled thumbnails, their channels, their pairs."""
+    """Every need of the guide with what all niches hold together: pairs, and the thumbnails and channels in them."""
     row = connection.execute(
-        "select (select count(*) from thumbrank.video_labels), "
-        "(select count(distinct channel_key) from thumbrank.video_labels), "
-        "(select count(*) from thumbrank.training_pairs), "
-        "(select count(distinct (owner_id, video_id)) from thumbrank.reach_daily where impressions > 0)"
+        "select coalesce(sum(videos), 0), coalesce(sum(channels), 0), coalesce(sum(pairs), 0), "
+        "(select count(distinct (owner_id, video_id)) from thumbrank.reach_daily where impressions > 0) "
+        "from thumbrank.pair_builds"
     ).fetchone()
-    assert row is not None, "a select without from returns one row"
+    assert row is not None, "an aggregate without group by returns one row"
     units: tuple[Unit, ...] = ("thumbnails", "channels", "pairs", "videos with real CTR")
     have = dict(zip(units, row, strict=True))
     return [Size(need, int(have[need.unit])) for need in NEEDS]

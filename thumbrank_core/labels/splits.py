@@ -27,11 +27,13 @@ def time_cut(as_of: datetime) -> datetime:
     return as_of - HOLDOUT
 
 
-def assign_splits(connection: psycopg.Connection) -> int:
-    """Write the split of every channel that has none yet; returns how many."""
-    new = [
-        row[0] for row in connection.execute("select channel_id from thumbrank.channels where split is null").fetchall()
-    ]
+def assign_splits(connection: psycopg.Connection, niche: str) -> int:
+    """Write the split of every channel of the niche that has none yet; returns how many."""
+    rows = connection.execute(
+        "select channel_id from thumbrank.channels where split is null and niche = %s order by channel_id for update",
+        (niche,),
+    )
+    new = [str(channel_id) for (channel_id,) in rows]
     if new:
         connection.execute(
             "update thumbrank.channels c set split = s.split "

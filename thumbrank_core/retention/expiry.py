@@ -53,8 +53,10 @@ _OLD: tuple[LiteralString, ...] = (
 )
 
 _LABELS: tuple[LiteralString, ...] = (
-    # A video that lost a count but not its last was labelled anew when the later one came.
-    "delete from removal_labels l where exists (select from thumbrank.view_snapshots s where s.video_key = l.video_key)",
+    # A label stays while the counts it was made of may, and goes with them though newer ones have come since.
+    "delete from removal_labels r using thumbrank.video_labels l where l.video_key = r.video_key and l.observed_at > %(statistics)s",
+    "insert into removal_labels select l.video_key from thumbrank.video_labels l join thumbrank.thumbnails t using (video_key) "
+    "where l.observed_at <= %(statistics)s and (t.expires_at is not null or t.source = 'youtube_api') on conflict do nothing",
     # A baseline is as old as the newest count in it, and the pairs of its channel were made with it.
     "insert into removal_labels select t.video_key from thumbrank.channel_baselines b "
     "join thumbrank.channels c using (channel_key) join thumbrank.thumbnails t using (channel_key) "

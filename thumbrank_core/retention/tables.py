@@ -67,6 +67,7 @@ TABLES: tuple[Rows | Addressed | Stays, ...] = (
         "training_pairs",
         "r.a_key in (select video_key from removal_labels) or r.b_key in (select video_key from removal_labels)",
     ),
+    # A label is as old as the counts it was made of; expiry.py puts old ones among removal_labels, with their pairs.
     Rows("video_labels", "r.video_key in (select video_key from removal_labels)"),
     Rows(
         "channel_baselines",

@@ -115,7 +115,7 @@ class Dataset:
             self.items.value,
         ):
             digest.update(np.ascontiguousarray(array).data)
-        for array in (self.pairs.a, self.pairs.b, self.pairs.outcome, self.pairs.soft_target, self.pairs.weight):
+        for array in (self.pairs.a, self.pairs.b, self.pairs.outcome, self.pairs.weight):
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
@@ -241,9 +241,9 @@ def _pair_rows(connection: psycopg.Connection, niche: str) -> Rows:
 def _item_rows(connection: psycopg.Connection, niches: Sequence[str]) -> list[_ItemRow]:
     """The labelled videos, by public ids: the order of rows must not depend on the order of arrival."""
     rows = connection.execute(
-        "select t.video_key, t.video_id, t.title, p.sha256, extract(epoch from t.published_at)::float8, l.value, "
+        "select t.video_key, t.video_id, t.title, l.picture_sha256, extract(epoch from t.published_at)::float8, l.value, "
         "c.channel_id, c.split, l.niche::text from thumbrank.video_labels l join thumbrank.thumbnails t using (video_key) "
-        "join thumbrank.channels c on c.channel_key = l.channel_key join thumbrank.first_pictures p using (video_key) "
+        "join thumbrank.channels c on c.channel_key = l.channel_key "
         # Once the title expired, the pairs may stay longer than what they are learnt from (policy mode audited).
         "where l.niche = any(%s) and t.title is not null "
         "order by array_position(%s::text[], l.niche::text), c.channel_id, t.video_id",

@@ -65,8 +65,8 @@ class Written:
     """Whether an older issue of the same period was there."""
 
 
-def record_owner(connection: psycopg.Connection, owner_id: str, checked_at: datetime) -> None:
-    """Google has confirmed the owner's consent.
+def refuse_forgotten(connection: psycopg.Connection, owner_id: str) -> None:
+    """Ask before the consent is used.
 
     Raises:
         ReachError: the channel was forgotten.
@@ -75,6 +75,15 @@ def record_owner(connection: psycopg.Connection, owner_id: str, checked_at: date
         raise ReachError(
             f"{owner_id} was forgotten and is not to be read again: run `thumbrank reach logout {owner_id} --yes`."
         )
+
+
+def record_owner(connection: psycopg.Connection, owner_id: str, checked_at: datetime) -> None:
+    """Google has confirmed the owner's consent.
+
+    Raises:
+        ReachError: the channel was forgotten.
+    """
+    refuse_forgotten(connection, owner_id)
     connection.execute(
         "insert into thumbrank.reach_owners (owner_id, checked_at) values (%s, %s) "
         "on conflict (owner_id) do update set checked_at = excluded.checked_at",

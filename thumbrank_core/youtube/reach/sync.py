@@ -175,6 +175,8 @@ def _sync(reach: Reach, transport: Transport, client: OAuthClient, owner_id: str
 
 def _confirmed(reach: Reach, transport: Transport, client: OAuthClient, consent: Consent) -> Access:
     """Access with a fresh token, which only a consent that still holds gives; the database remembers when."""
+    with reach.database.connection() as connection:
+        rows.refuse_forgotten(connection, consent.owner_id)
     access = Access(transport, client, consent)
     access.renew()
     with reach.database.connection() as connection:

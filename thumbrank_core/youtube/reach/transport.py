@@ -117,16 +117,20 @@ def _unpacked(response: httpx.Response, limit: int) -> bytes:
 
 
 def _gunzip(packed: bytes, limit: int) -> bytes:
-    unpacker = zlib.decompressobj(wbits=31)
-    try:
-        body = unpacker.decompress(packed, limit + 1)
-    except zlib.error:
-        raise PassingReachError("Google's answer is broken: run again in a while.") from None
-    if len(body) > limit:
-        raise _too_large(limit)
-    if not unpacker.eof:
-        raise PassingReachError("Google's answer is cut off: run again in a while.")
-    return body
+    body = bytearray()
+    while True:  # a gzip file may hold several, one after the other
+        unpacker = zlib.decompressobj(wbits=31)
+        try:
+            body += unpacker.decompress(packed, limit + 1 - len(body))
+        except zlib.error:
+            raise PassingReachError("Google's answer is broken: run again in a while.") from None
+        if len(body) > limit:
+            raise _too_large(limit)
+        if not unpacker.eof:
+            raise PassingReachError("Google's answer is cut off: run again in a while.")
+        if not unpacker.unused_data:
+            return bytes(body)
+        packed = unpacker.unused_data
 
 
 def _too_large(limit: int) -> ReachError:

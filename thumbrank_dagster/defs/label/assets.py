@@ -26,23 +26,20 @@ def channel_baselines(context: dg.AssetExecutionContext, state: StateResource) -
     freezes each new channel's split, and replaces the niche's baselines, all in one transaction. `outliers` in the metadata says
     what the guide's three-standard-deviations rule takes, or where it is off would take.
     """
-    from thumbrank_core.exclusions import load_exclusions
     from thumbrank_core.labels.baselines import replace_baselines
-    from thumbrank_core.labels.criteria import mark_exclusions, outlier_effect
-    from thumbrank_core.labels.splits import assign_splits
-    from thumbrank_core.niches import load_niches
-    from thumbrank_core.policy import load_policy
+    from thumbrank_core.labels.build import judge, load_rules
+    from thumbrank_core.labels.criteria import outlier_effect
     from thumbrank_core.store.versions import data_version
 
     niche = context.partition_key
     with one_sentence(), state.database.connection() as connection:
-        policy = load_policy(profile=state.settings.profile).criteria
-        assign_splits(connection)
-        left_out = mark_exclusions(connection, niche, policy, load_niches()[niche].languages, load_exclusions())
+        rules = load_rules(niche, state.settings.profile)
+        left_out = judge(connection, niche, rules)
         outliers = outlier_effect(connection, niche)
         summary = replace_baselines(connection, niche)
         version = data_version(connection, "baselines", niche)
-    rule = "leaves out" if policy.outlier_sd else "is off and would leave out"
+    is_on = rules.policy.criteria.outlier_sd is not None
+    rule = "leaves out" if is_on else "is off and would leave out"
     context.log.info(
         f"{niche}: the guide's outlier rule {rule} {outliers.left_out:,} of {outliers.videos:,} videos, "
         f"{outliers.above:,} of them above their channel's mean."
@@ -53,7 +50,7 @@ def channel_baselines(context: dg.AssetExecutionContext, state: StateResource) -
             niche=niche,
             criteria=left_out,
             outliers={
-                "rule_is_on": policy.outlier_sd is not None,
+                "rule_is_on": is_on,
                 "videos": outliers.videos,
                 "left_out": outliers.left_out,
                 "of_them_above_the_mean": outliers.above,
@@ -81,24 +78,23 @@ def training_pairs(context: dg.AssetExecutionContext, state: StateResource) -> d
     guide's |a-b|/max(a,b); `newer_wins` says how much of the label is only the clock (0.5: none of it).
     """
     from thumbrank_core.evaluation.plots import growth_curves
-    from thumbrank_core.labels.build import build_pairs
-    from thumbrank_core.policy import load_policy
+    from thumbrank_core.labels.build import build_pairs, load_rules
     from thumbrank_core.store.versions import data_version
 
     niche = context.partition_key
     with one_sentence():
-        policy = load_policy(profile=state.settings.profile)
+        rules = load_rules(niche, state.settings.profile)
         with state.database.connection() as connection:
-            built = build_pairs(connection, niche, policy)
+            built = build_pairs(connection, niche, rules)
             version = data_version(connection, "pairs", niche)
         with state.database.connection() as connection:
-            results = check_pairs(connection, niche, policy, built)
+            results = check_pairs(connection, niche, rules.policy, built)
     curve = built.labels.curve
     return dg.MaterializeResult(
         metadata=counts(
             built.pairs,
             niche=niche,
-            label=policy.labels.label,
+            label=rules.policy.labels.label,
             labelled_videos=built.labels.videos,
             left_out=built.left_out,
             as_of=built.labels.as_of,
