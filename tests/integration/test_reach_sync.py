@@ -480,10 +480,12 @@ def test_a_video_that_was_forgotten_is_not_written_back(logged_in, google, db, o
     assert [row[2] for row in stored(db)] == ["video-b"]
 
 
-def test_a_channel_that_was_forgotten_is_not_read_again(logged_in, db, owner):
+def test_a_channel_that_was_forgotten_is_not_read_again_and_its_consent_not_used(logged_in, google, db, owner):
     with db.connection() as connection:
         record(connection, "channel", [owner], "forgotten", datetime.now(UTC))
+    google.asked.clear()
     assert f"thumbrank reach logout {owner}" in sync_one(logged_in).problems[0]
+    assert google.asked == {}
 
 
 def test_a_body_may_be_gzip_by_its_header_or_by_its_first_bytes(logged_in, google, db, owner):

@@ -18,6 +18,7 @@ from thumbrank_core.policy import load_policy
 from thumbrank_core.retention import pages, pictures
 from thumbrank_core.retention.removal import expire, forget
 from thumbrank_core.store import tombstones
+from thumbrank_core.youtube.reach.tokens import TokenStore
 
 NEXT_DAY = SEEN + timedelta(days=1)
 
@@ -244,3 +245,16 @@ def test_an_unknown_id_is_one_sentence_and_may_still_be_kept_out_for_ever(house,
     with house.db.connection() as connection:
         assert tombstones.forgotten(connection, "video", [item]) == {item}
     assert house.count("retention_audit") == 0
+
+
+def test_forgetting_a_channel_deletes_its_owner_s_consent(house, command):
+    channel = next(iter(house.made))
+    tokens = TokenStore(house.settings.owners)
+    tokens.folder.mkdir(mode=0o700, parents=True)
+    tokens.path(channel).write_text("{}")
+    command("forget", "channel", channel)
+    assert tokens.path(channel).exists()
+    said = command("forget", "channel", channel, "--yes")
+    assert said.exit_code == 0, said.output
+    assert f"The consent of {channel} is deleted here" in said.output
+    assert not tokens.path(channel).exists()
