@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -315,6 +316,7 @@ def main() -> None:
                 rows.append(
                     {"way": way, "cap": cap, "videos": videos, "runs": len(results)} | medians(results) | seconds
                 )
+    shutil.rmtree(home, ignore_errors=True)  # 10 GB
     build, capped = runs["ours_None_200k"], runs[f"ours_{CAP}_200k"]
     plain, arrays, limits = runs["pandas_None_200k"], runs["pandas_arrays_None_200k"], runs["limit_None_200k"]
     comparable = build["pairs_s"] + build["commit_s"]

@@ -6,7 +6,7 @@
 -- pictures, which thousands may share, is no more than another; and the first duplicate ends a search, so that a crowd of hashes
 -- that are all near one another is not searched to its end.
 with labelled as materialized (
-    select l.video_key, l.channel_key, array_position(array['test', 'validation', 'train'], c.split) as place, p.phash
+    select l.video_key, array_position(array['test', 'validation', 'train'], c.split) as place, p.phash
     from thumbrank.video_labels l
     join thumbrank.channels c on c.channel_key = l.channel_key
     left join thumbrank.picture_versions p on p.video_key = l.video_key and p.sha256 = l.picture_sha256
@@ -40,24 +40,19 @@ near as (
         offset 0 -- One join for each mask: all in one would have to hold ten times the hashes.
     ) found
 ),
--- Titles are hashed as they are read, so that no join holds them.
-titles as (
-    select t.video_key, t.duration_seconds, length(normal.title) as length, hashtextextended(normal.title, 0) as title
-    from thumbrank.thumbnails t
-    join (select distinct channel_key from labelled) compared using (channel_key)
+uploads as materialized (
+    select video_key, place, t.duration_seconds, length(normal.title) as length, hashtextextended(normal.title, 0) as title
+    from labelled
+    join thumbrank.thumbnails t using (video_key)
     -- Single spaces, at a quarter of the price of replacing every \s+, which is nearly every word's end. What does not break a line
     -- is no \s in every locale.
     cross join lateral (
         select lower(btrim(regexp_replace(t.title, '[\s\u00a0\u2007\u202f]{2,}|[^\S ]|[\u00a0\u2007\u202f]', ' ', 'g')))
     ) as normal(title)
     where t.duration_seconds is not null and length(t.title) >= 12
-    offset 0
-),
-uploads as materialized (
-    select video_key, l.place, duration_seconds, title from titles join labelled l using (video_key) where length >= 12
 ),
 originals as (
-    select title, duration_seconds, min(place) as place from uploads where place < 3 group by title, duration_seconds
+    select title, duration_seconds, min(place) as place from uploads where length >= 12 and place < 3 group by title, duration_seconds
 ),
 duplicates as (
     select p.video_key, 'near_duplicate' as reason from labelled p join near using (phash, place)
@@ -66,6 +61,6 @@ duplicates as (
     from uploads u
     cross join unnest(array[-1, 0, 1]) as longer
     join originals o on o.title = u.title and o.duration_seconds = u.duration_seconds + longer and o.place < u.place
-    where u.place > 1
+    where u.length >= 12 and u.place > 1
 )
 select distinct on (video_key) video_key, reason from duplicates order by video_key, reason

@@ -81,8 +81,8 @@ class Niche:
             connection.execute("delete from thumbrank.video_labels where niche = %s", (self.name,))
             for v in self.videos:
                 connection.execute(
-                    "insert into thumbrank.video_labels select video_key, channel_key, %s, %s, %s, %s, '' from thumbrank.thumbnails "
-                    "where video_id = %s",
+                    "insert into thumbrank.video_labels select video_key, channel_key, %s, %s, %s, %s, coalesce(p.sha256, '') "
+                    "from thumbrank.thumbnails left join thumbrank.first_pictures p using (video_key) where video_id = %s",
                     (self.name, v.value, v.regime, NOON, v.id),
                 )
 
@@ -616,7 +616,7 @@ def test_validation_loses_to_test_and_train_to_both(db):
     assert set(losers(db)) == {"v", "x", "x2"}
 
 
-def test_the_picture_of_a_video_is_the_one_seen_first(db):
+def test_the_picture_of_a_video_is_the_one_its_label_names(db):
     Niche([picture("t", TEST, BASE, 0), picture("first", TRAIN, BASE, 0), picture("later", TRAIN, ~BASE, BASE)]).store(
         db
     )

@@ -145,7 +145,7 @@ def test_vectors_of_another_encoder_are_refused(learnt):
 
 def test_too_few_channels_are_named_before_anything_runs():
     dataset, _ = planted(n_channels=7)  # none validates, none tests
-    with pytest.raises(DatasetError, match="validation channels"):
+    with pytest.raises(DatasetError, match="validation channel"):
         train(dataset, RECIPE)
 
 

@@ -43,7 +43,7 @@ def cross_split_duplicates(connection: psycopg.Connection, niches: Sequence[str]
     """The labelled videos of these niches that lose, by video key.
 
     A video loses to any labelled video of a split above its own, also to one that loses itself. The picture of a video is the
-    one that was seen first. Titles are compared in lower case with single spaces, from 12 characters on; lengths must be
+    one its label names. Titles are compared in lower case with single spaces, from 12 characters on; lengths must be
     known and differ by a second at most.
     """
     with local_settings(connection, BIG_JOINS):
