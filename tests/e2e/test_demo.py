@@ -108,6 +108,7 @@ def test_dev_opens_the_ui_on_the_same_state_and_one_ctrl_c_ends_it(demo):
                 time.sleep(0.5)
         materialised = {node["assetKey"]["path"][0]: bool(node["assetMaterializations"]) for node in nodes}
         assert materialised.pop("retention") is False, "a demo makes and removes nothing"
+        assert materialised.pop("owner_reach") is False, "a demo's channels have no owner's consent"
         assert len(materialised) == 8
         assert all(materialised.values()), materialised
         taken = run(demo["home"], "dev", "--demo", "--port", port, timeout=60)
