@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from measure import report, side_by_side
 
 from thumbrank_core.paths import migrations_folder
-from thumbrank_core.store.copy import Column, pack_float16, upsert
+from thumbrank_core.store.copy import Column, upsert
 from thumbrank_core.store.database import Database
 from thumbrank_core.store.embedded import EmbeddedPostgres
 from thumbrank_core.store.migrate import migrate
@@ -35,8 +35,8 @@ def main() -> None:
                     "insert into thumbrank.encoders (encoder_id, modality, dimension) values ('bench', 'image', 768)"
                 )
             for count in (1_000, 5_000, 20_000):
-                vectors = pack_float16(np.random.default_rng(0).normal(size=(count, 768)))
-                data = [(1, index.to_bytes(32, "big"), vector) for index, vector in enumerate(vectors)]
+                vectors = np.random.default_rng(0).normal(size=(count, 768)).astype("<f2")
+                data = [(1, index.to_bytes(32, "big"), vector.tobytes()) for index, vector in enumerate(vectors)]
 
                 def clear() -> None:
                     with database.connection() as connection:

@@ -19,7 +19,8 @@ from thumbrank_core.evaluation.evaluate import CEILING, MODEL, Evaluation, evalu
 from thumbrank_core.evaluation.gate import Champion, Verdict, decide
 from thumbrank_core.evaluation.records import record_evaluation
 from thumbrank_core.evaluation.truth import Truth
-from thumbrank_core.features.specs import load_set
+from thumbrank_core.features.precision import as_trained
+from thumbrank_core.features.specs import EncoderSet, load_set
 from thumbrank_core.labels.labelling import read_curves
 from thumbrank_core.metrics import channel_sums, pair_concordance
 from thumbrank_core.model.bundle import Bundle, load_bundle
@@ -50,6 +51,10 @@ class Deployment:
     says: str
 
 
+class EncodersChanged(ThumbrankError):
+    """The encoder set of a bundle is no longer what it was when the bundle was trained."""
+
+
 def truth_file(settings: Settings) -> Path:
     """Where the demo keeps its world's true effects; real data have no such file."""
     return settings.home / "simulator" / "truth.json"
@@ -64,8 +69,7 @@ def assess(database: Database, settings: Settings, registry: Registry) -> Assess
     """
     version = registry.challenger()
     bundle = load_bundle(version.folder)
-    dataset = load_dataset(database, version.niches, load_set(bundle.card.encoder_set))
-    _same_encoders(dataset, bundle)
+    dataset = load_dataset(database, version.niches, _encoders(bundle))
     truth = _truth(settings, dataset)
     evaluation = evaluate(dataset, bundle, truth)
     with database.connection() as connection:
@@ -154,13 +158,20 @@ def _finite(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def _same_encoders(dataset: Dataset, bundle: Bundle) -> None:
-    encoders = load_set(bundle.card.encoder_set)
-    if (encoders.image.encoder_id, encoders.title.encoder_id) != (bundle.card.image_encoder, bundle.card.title_encoder):
-        raise ThumbrankError(
-            f"The encoder set {bundle.card.encoder_set} is not the one the model was trained with: train again, or restore "
+def _encoders(bundle: Bundle) -> EncoderSet:
+    """The encoders that the bundle was trained with.
+
+    Raises:
+        EncodersChanged: config/encoders.yaml names others under that name.
+    """
+    card = bundle.card
+    encoders = as_trained(load_set(card.encoder_set), card.image_encoder, card.title_encoder)
+    if (encoders.image.encoder_id, encoders.title.encoder_id) != (card.image_encoder, card.title_encoder):
+        raise EncodersChanged(
+            f"The encoder set {card.encoder_set} is not the one the model was trained with: train again, or restore "
             "config/encoders.yaml."
         )
+    return encoders
 
 
 def _truth(settings: Settings, dataset: Dataset) -> Truth | None:
@@ -185,8 +196,8 @@ def _against(database: Database, champion: Version, dataset: Dataset, evaluation
     """Challenger minus champion in micro pair accuracy, paired; None where the champion cannot score these pairs."""
     bundle = load_bundle(champion.folder)
     try:
-        theirs = load_dataset(database, dataset.niches, load_set(bundle.card.encoder_set))
-    except DatasetError:
+        theirs = load_dataset(database, dataset.niches, _encoders(bundle))
+    except (DatasetError, EncodersChanged):
         return None
     by_video = dict(zip(theirs.items.video_id, bundle.score(theirs.items.image, theirs.items.text), strict=True))
     score = np.array([by_video.get(video, np.nan) for video in dataset.items.video_id])

@@ -2,7 +2,18 @@
 
 import typer
 
-from thumbrank_core.commands import ab, collect, database, exporting, importing, plan, reach, retention, studio
+from thumbrank_core.commands import (
+    ab,
+    collect,
+    database,
+    embeddings,
+    exporting,
+    importing,
+    plan,
+    reach,
+    retention,
+    studio,
+)
 from thumbrank_core.commands.common import OneSentence, stdout
 
 __all__ = ["app", "stdout"]
@@ -23,4 +34,5 @@ app.add_typer(studio.app)
 app.add_typer(ab.app)
 app.add_typer(exporting.app)
 app.add_typer(retention.app)
+app.add_typer(embeddings.app, name="embeddings")
 app.add_typer(reach.app, name="reach")

@@ -12,7 +12,7 @@ from tests.integration.conftest import SEEN, store_videos
 from thumbrank_core.assessment import assess
 from thumbrank_core.evaluation.shown import shown_on
 from thumbrank_core.exclusions import Exclusions
-from thumbrank_core.features import cache
+from thumbrank_core.features import cache, signal_store
 from thumbrank_core.features.specs import load_set
 from thumbrank_core.labels.baselines import replace_baselines
 from thumbrank_core.labels.build import Rules, build_pairs, judge
@@ -196,6 +196,7 @@ def fill(db, home, world):
         _make_own(connection, made[OWN])
     label(db)
     _embed(db)
+    _measure(db)
     _train(db, home)
     return made
 
@@ -268,6 +269,16 @@ def _embed(db):
         for spec, wanted in ((encoders.image, digests), (encoders.title, titles)):
             vectors = generator.normal(size=(len(wanted), spec.dimension)).astype(np.float32)
             cache.write(connection, cache.encoder_key(connection, spec), sorted(wanted), vectors)
+
+
+def _measure(db):
+    """Two readings of every picture, one of them without a value."""
+    with db.connection() as connection:
+        keys = signal_store.measure_keys(connection, {"sharpness": "clarity", "faces": "emotion"})
+        pictures = {bytes(d) for (d,) in connection.execute("select sha256 from thumbrank.picture_versions")}
+        rows = [(keys["sharpness"], picture, 0.5, None) for picture in sorted(pictures)]
+        rows += [(keys["faces"], picture, None, "no face") for picture in sorted(pictures)]
+        signal_store.write_readings(connection, rows)
 
 
 def _train(db, home):

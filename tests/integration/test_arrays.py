@@ -32,6 +32,18 @@ def test_chunks_are_bounded_and_lose_nothing_at_their_borders(db, monkeypatch):
     assert np.concatenate(chunks)["a"].tolist() == list(range(1, 50_001))
 
 
+def test_chunks_of_wide_rows_are_bounded_in_bytes_and_keep_zeros_at_the_end(db, monkeypatch):
+    monkeypatch.setattr(arrays, "CHUNK_BYTES", 100_000)
+    query = "select n::int4, int4send(n) || decode(repeat('00', 996), 'hex') from generate_series(1, 3000) n order by n"
+    with db.connection() as connection:
+        chunks = list(read_rows(connection, query, None, [("n", "i4"), ("bytes", "S1000")]))
+    assert max(chunk.nbytes for chunk in chunks) < 300_000
+    rows = np.concatenate(chunks)
+    numbers = np.ascontiguousarray(rows["bytes"]).view(">i4").reshape(-1, 250)
+    assert rows["n"].tolist() == numbers[:, 0].tolist() == list(range(1, 3001))
+    assert not numbers[:, 1:].any()
+
+
 @pytest.mark.parametrize(
     "query",
     [

@@ -87,6 +87,9 @@ def test_checks_stand_at_the_borders(definitions):
         ("training_pairs", "label_reliability"),
         ("training_pairs", "counts_are_fresh"),
         ("embeddings", "coverage"),
+        ("embeddings", "norms"),
+        ("embeddings", "duplicates"),
+        ("embeddings", "drift"),
     }
 
 

@@ -59,7 +59,7 @@ def test_unaudited_everything_of_the_api_goes_on_the_thirtieth_day_and_a_team_s_
     removal = run(house, "unaudited", days=30)
     assert house.count(*OBSERVED) == LEFT_OF_OBSERVED
     assert house.count(*DERIVED) == LEFT_OF_DERIVED
-    assert house.count("embeddings") == 4
+    assert house.count("embeddings", "sub_score_signals") == [4, 4]
     assert house.count("collection_queue", "collection_progress", "collection_runs") == [0, 0, 0]
     assert house.pictures() == own
     assert house.shown() <= set(house.made[OWN])
@@ -82,6 +82,7 @@ def test_audited_content_goes_on_the_thirtieth_day_and_counts_and_what_they_led_
         "where source = 'youtube_api'"
     ) == [(None, None, None, 5000)]
     assert house.count("picture_versions", "embeddings", "discoveries", "misses", "tombstones") == [2, 4, 0, 0, 0]
+    assert house.count("sub_score_signals") == 4
     assert house.pictures() == own
     assert house.shown() <= set(house.made[OWN])
     assert removal.counts["thumbnails_content"] == len(house.api_videos)

@@ -62,6 +62,7 @@ def test_a_forgotten_video_is_nowhere_and_everything_else_stays(house):
     assert house.value(left, channel) == VIDEOS - 1
     assert (removal.counts["training_pairs"], removal.counts["channel_baselines"]) == (VIDEOS - 1, 1)
     assert (removal.counts["embeddings"], removal.counts["picture_files"], removal.counts["report_items"]) == (2, 1, 2)
+    assert removal.counts["sub_score_signals"] == 2
     assert house.rows("select kind, item_id, reason from thumbrank.tombstones") == [("video", video, "forgotten")]
     assert house.rows("select action, subject, counts from thumbrank.retention_audit") == [
         ("forget", f"video {video}", removal.counts)

@@ -134,3 +134,18 @@ def test_a_medium_picture_is_drawn_in_a_few_milliseconds(world: World):
     for video in videos:
         jpeg_bytes(world, video, "medium")
     assert (time.process_time() - began) / len(videos) < 0.006
+
+
+def test_a_picture_is_blurred_by_what_its_focus_lacks(world: World):
+    blurred = build_world(replace(world.settings, blur=4.0))
+    videos = sorted((video for video in world.videos if video.is_listed), key=lambda video: video.focus)
+    changes = []
+    for video in (videos[0], videos[len(videos) // 2], videos[-1]):
+        pictures = [
+            np.asarray(Image.open(io.BytesIO(jpeg_bytes(one, video, "medium"))), float) for one in (world, blurred)
+        ]
+        edges = [np.abs(np.diff(picture, axis=1)).mean() for picture in pictures]
+        changes.append(edges[1] / edges[0])
+    assert changes == sorted(changes)
+    assert changes[0] < 0.7
+    assert changes[-1] > 0.95

@@ -13,6 +13,7 @@ from thumbrank_core.niches import NICHES
 from thumbrank_core.simulator import seeds
 from thumbrank_core.simulator.ceiling import ceiling, pair_accuracy, same_channel_pairs
 from thumbrank_core.simulator.qualities import picture_effect
+from thumbrank_core.simulator.titles import TOPICS, TOPICS_PER_NICHE
 from thumbrank_core.simulator.world import SPAN, YOUNGEST, World, WorldSettings, build_world
 
 SMALL = WorldSettings(seed=1, channels_per_niche=18, videos_per_channel=6)
@@ -250,3 +251,28 @@ def test_a_world_looked_at_from_another_time_zone_is_the_same_world():
 def test_an_empty_world_is_refused():
     with pytest.raises(ValueError, match="at least one channel"):
         build_world(WorldSettings(channels_per_niche=0))
+
+
+def test_blur_changes_no_video_and_every_video_has_a_focus_of_its_own():
+    sharp, blurred = build_world(SMALL), build_world(replace(SMALL, blur=3.0))
+    assert blurred.videos == sharp.videos
+    focus = [video.focus for video in sharp.videos]
+    assert len(set(focus)) == len(focus)
+    assert 0 <= min(focus) < 0.05
+    assert 0.95 < max(focus) <= 1
+
+
+def test_misleading_titles_name_another_topic_and_change_nothing_else():
+    honest = build_world(replace(SMALL, title_mentions=1.0))
+    mixed = build_world(replace(SMALL, title_mentions=1.0, misleading=0.3))
+    assert not any(video.misleading for video in honest.videos)
+    assert 0.2 < np.mean([video.misleading for video in mixed.videos]) < 0.4
+    for before, after in zip(honest.videos, mixed.videos, strict=True):
+        assert replace(after, title=before.title, misleading=False) == before
+        assert (after.title != before.title) == after.misleading
+        assert (TOPICS[after.channel.niche][after.topic] in after.title) != after.misleading
+    np.testing.assert_array_equal(honest.effects, mixed.effects)
+
+
+def test_every_niche_has_the_same_number_of_topics():
+    assert {len(topics) for topics in TOPICS.values()} == {TOPICS_PER_NICHE}

@@ -114,7 +114,8 @@ def test_nothing_is_trained_when_nothing_changed(learnt):
 
 def test_data_recipe_and_encoders_each_change_the_fingerprint():
     dataset, _ = planted(n_channels=20)
-    marks = {fingerprint(dataset, RECIPE, ENCODERS), fingerprint(dataset, RECIPE, load_set("production"))}
+    others = load_set("production").settled("float32", "float32")
+    marks = {fingerprint(dataset, RECIPE, ENCODERS), fingerprint(dataset, RECIPE, others)}
     marks.add(fingerprint(dataset, RECIPE.model_copy(update={"seed": 9}), ENCODERS))
     dataset.pairs.outcome[0] = 1 - dataset.pairs.outcome[0]
     marks.add(fingerprint(dataset, RECIPE, ENCODERS))
@@ -141,6 +142,23 @@ def test_vectors_of_another_encoder_are_refused(learnt):
     _, _, _, bundle = learnt
     with pytest.raises(BundleError, match="encode with the set it names"):
         bundle.score(np.zeros((2, 768), np.float32), np.zeros((2, 384), np.float32))
+
+
+def test_a_bundle_normalises_its_input_itself(learnt):
+    dataset, _, _, bundle = learnt
+    image, text = dataset.items.image, dataset.items.text
+    assert bundle.score(30 * image, 0.01 * text) == pytest.approx(bundle.score(image, text), abs=1e-5)
+
+
+@pytest.mark.parametrize("broken", [0.0, np.nan, np.inf])
+def test_a_row_that_is_no_vector_is_refused_by_its_number(learnt, broken):
+    dataset, _, _, bundle = learnt
+    image = dataset.items.image.copy()
+    image[[3, 5]] = broken
+    with pytest.raises(BundleError, match=r"image vector of row 3 \(2 in all\) is zero or not finite"):
+        bundle.score(image, dataset.items.text)
+    with pytest.raises(BundleError, match="a video has one of each"):
+        bundle.score(dataset.items.image[:2], dataset.items.text)
 
 
 def test_too_few_channels_are_named_before_anything_runs():

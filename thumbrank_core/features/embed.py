@@ -1,50 +1,59 @@
-"""Embedding the videos of a niche that count, once: pictures decoded ahead in threads, titles sorted by length."""
+"""Embedding what a niche's pairs need, each picture and title once in its life, a batch a transaction.
 
+Killed anywhere, the next run computes what is not stored: at most the batch in flight is computed again. Workers share a
+niche by shards of digests. Which vectors there are is cache.py, which are wanted is wanted.py.
+"""
+
+import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+import psycopg
+import torch
 
 from thumbrank_core.batches import batched
 from thumbrank_core.features import cache
-from thumbrank_core.features.encoders import ImageEncoder, TitleEncoder
-from thumbrank_core.features.specs import EncoderSet, ImageSpec, TitleSpec
+from thumbrank_core.features.cache import title_sha256
+from thumbrank_core.features.decoding import Batch, Waited, decoded_ahead, decoders
+from thumbrank_core.features.encoders import CaptionEncoder, ImageEncoder, TitleEncoder, Vectors, best_device
+from thumbrank_core.features.measuring import measure_pictures
+from thumbrank_core.features.precision import settle
+from thumbrank_core.features.preprocess import Square, to_square
+from thumbrank_core.features.specs import CaptionSpec, EncoderSet, ImageSpec, TitleSpec
+from thumbrank_core.features.stored import prompts_of
+from thumbrank_core.features.wanted import ALL, Shard, pictures_of, titles_of, wanted_items
 from thumbrank_core.progress import track
 from thumbrank_core.store.catalog import Miss, clear_misses, record_misses
 from thumbrank_core.store.database import Database
 from thumbrank_core.store.images import ImageStore
 from thumbrank_core.store.picture import PictureError
 
-PICTURE_BATCH = 128
-TITLE_BATCH = 64
-DECODERS = 2
+TEXT_BATCH = 64
 
-
-@dataclass(frozen=True)
-class Item:
-    """A video that counts, with what is encoded of it."""
-
-    video_id: str
-    title: str
-    picture: bytes
+Connection = psycopg.Connection[Any]
 
 
 @dataclass
 class Embedded:
-    """What one niche's embedding did. `wanted` counts distinct pictures and titles of the `videos`
-    that count; `computed` are new vectors, the rest was cached or missed."""
+    """What one niche's embedding did. `wanted` counts distinct pictures and titles of the `videos` in pairs; `computed` are
+    new vectors, the rest was stored before or missed. `captions`: the titles in CLIP's space. `measured`: pictures whose
+    signals are new. Speed and waiting are of the pictures' vectors; None where none was computed."""
 
     videos: int = 0
     pictures_wanted: int = 0
     pictures_computed: int = 0
     titles_wanted: int = 0
     titles_computed: int = 0
+    captions_computed: int = 0
+    measured: int = 0
     misses: dict[str, int] = field(default_factory=dict[str, int])
+    unmeasured: dict[str, int] = field(default_factory=dict[str, int])
+    pictures_per_second: float | None = None
+    data_wait_share: float | None = None
 
     @property
     def coverage(self) -> float:
@@ -53,9 +62,15 @@ class Embedded:
 
 
 @lru_cache(maxsize=1)
-def image_encoder(spec: ImageSpec, offline: bool) -> ImageEncoder:
+def image_encoder(spec: ImageSpec, offline: bool, compiled: bool) -> ImageEncoder:
     """The image tower, loaded once a process: six niches in one process load it once."""
-    return ImageEncoder(spec, offline=offline)
+    return ImageEncoder(spec, offline=offline, compile=compiled)
+
+
+@lru_cache(maxsize=1)
+def caption_encoder(spec: CaptionSpec, offline: bool) -> CaptionEncoder:
+    """CLIP's text tower, loaded once a process."""
+    return CaptionEncoder(spec, offline=offline)
 
 
 @lru_cache(maxsize=1)
@@ -64,30 +79,50 @@ def title_encoder(spec: TitleSpec, offline: bool) -> TitleEncoder:
     return TitleEncoder(spec, offline=offline)
 
 
-def counted_items(database: Database, niche: str) -> list[Item]:
-    """The videos of the niche that no criterion left out, with their title and the picture that their label is about."""
-    with database.connection() as connection:
-        rows = connection.execute(
-            "select t.video_id, t.title, p.sha256 from thumbrank.thumbnails t join thumbrank.first_pictures p using (video_key) "
-            "join thumbrank.channels c using (channel_key) where c.niche = %(n)s and t.exclusion_reason is null and t.title is not null "
-            "order by t.video_key",
-            {"n": niche},
-        ).fetchall()
-    return [Item(str(video), str(title), bytes(digest)) for video, title, digest in rows]
+@dataclass(frozen=True)
+class Embedding:
+    """How a niche is embedded. `compiled`: the image tower goes through torch.compile."""
+
+    encoders: EncoderSet
+    offline: bool = False
+    compiled: bool = False
+    shard: Shard = ALL
 
 
-def embed_niche(
-    database: Database, images: ImageStore, niche: str, encoders: EncoderSet, *, offline: bool = False
-) -> Embedded:
-    """Compute the vectors that are wanted and not there yet.
+def embed_niche(database: Database, images: ImageStore, niche: str, how: Embedding) -> Embedded:
+    """Compute the vectors and signals that are wanted and not there yet.
 
     Raises:
         EncoderError: a model cannot be loaded.
     """
-    items = counted_items(database, niche)
-    result = Embedded(videos=len(items))
-    _embed_pictures(database, images, niche, items, encoders, result, offline=offline)
-    _embed_titles(database, niche, items, encoders, result, offline=offline)
+    with database.connection() as connection:
+        encoders = settle(connection, how.encoders, best_device())
+        items = wanted_items(connection, niche)
+    pictures, titles = pictures_of(items), titles_of(items)
+    result = Embedded(
+        videos=len(items),
+        pictures_wanted=len(how.shard.of(list(pictures))),
+        titles_wanted=len(how.shard.of(list(titles))),
+    )
+    _embed_pictures(database, images, niche, pictures, encoders.image, how, result)
+    result.titles_computed = _embed_texts(
+        database,
+        f"{niche}: embedding titles",
+        titles,
+        encoders.title,
+        how.shard,
+        lambda: title_encoder(encoders.title, how.offline),
+    )
+    result.captions_computed = _embed_texts(
+        database,
+        f"{niche}: embedding titles with CLIP",
+        titles | {title_sha256(prompt): prompt for prompt in prompts_of(encoders)},
+        encoders.caption,
+        how.shard,
+        lambda: caption_encoder(encoders.caption, how.offline),
+    )
+    measured = measure_pictures(database, images, niche, how.shard.of(list(pictures)))
+    result.measured, result.unmeasured = measured.pictures, measured.misses
     return result
 
 
@@ -95,85 +130,77 @@ def _embed_pictures(
     database: Database,
     images: ImageStore,
     niche: str,
-    items: Sequence[Item],
-    encoders: EncoderSet,
+    owner: Mapping[bytes, str],
+    spec: ImageSpec,
+    how: Embedding,
     result: Embedded,
-    *,
-    offline: bool,
 ) -> None:
-    owner = {item.picture: item.video_id for item in items}
-    result.pictures_wanted = len(owner)
     with database.connection() as connection:
-        key = cache.encoder_key(connection, encoders.image)
-        todo = sorted(cache.missing(connection, key, owner))
+        key = cache.encoder_key(connection, spec)
+        todo = sorted(cache.missing(connection, key, how.shard.of(list(owner))))
     if not todo:
         return
-    encoder = image_encoder(encoders.image, offline)
+    encoder = image_encoder(spec, how.offline, how.compiled)
 
-    def prepare(digest: bytes) -> npt.NDArray[np.uint8] | PictureError:
-        try:
-            return encoder.prepare(images.read(digest))
-        except PictureError as error:
-            return error
-        except (OSError, SyntaxError, ValueError) as error:
-            return PictureError("unreadable", f"the picture does not decode ({type(error).__name__}).")
+    def prepare(digest: bytes) -> Square:
+        return to_square(images.read(digest), encoder.side, spec.resize)
 
+    waited, begun = Waited(), time.perf_counter()
+    batches = decoded_ahead(todo, encoder.batch, prepare, encoder.new_batch, decoders("://" in images.place), waited)
     with track(f"{niche}: embedding pictures", len(todo)) as advance:
-        for batch in batched(_ahead(prepare, todo), PICTURE_BATCH):
-            ready = [(digest, made) for digest, made in batch if not isinstance(made, PictureError)]
-            failed = [(owner[digest], made) for digest, made in batch if isinstance(made, PictureError)]
-            now = datetime.now(UTC)
+        for batch, vectors in _encoded(encoder, batches):
             with database.connection() as connection:
-                if ready:
-                    vectors = encoder.encode([pixels for _, pixels in ready])
-                    result.pictures_computed += cache.write(connection, key, [digest for digest, _ in ready], vectors)
-                    clear_misses(connection, "embedding", [owner[digest] for digest, _ in ready])
-                record_misses(
-                    connection,
-                    niche,
-                    [Miss("embedding", video, error.reason, str(error), now) for video, error in failed],
-                )
-            for _, error in failed:
-                result.misses[error.reason] = result.misses.get(error.reason, 0) + 1
-            advance(len(batch))
+                result.pictures_computed += cache.write(connection, key, batch.digests, vectors)
+                clear_misses(connection, "embedding", [owner[digest] for digest in batch.digests])
+                _miss(connection, niche, {owner[digest]: error for digest, error in batch.failed.items()}, result)
+            advance(len(batch.digests) + len(batch.failed))
+    seconds = time.perf_counter() - begun
+    result.pictures_per_second = round(len(todo) / seconds, 1)
+    result.data_wait_share = round(waited.seconds / seconds, 3)
 
 
-def _embed_titles(
-    database: Database, niche: str, items: Sequence[Item], encoders: EncoderSet, result: Embedded, *, offline: bool
-) -> None:
-    texts = {cache.title_sha256(item.title): cache.normalise_title(item.title) for item in items}
-    result.titles_wanted = len(texts)
+def _encoded(encoder: ImageEncoder, batches: Iterator[Batch]) -> Iterator[tuple[Batch, Vectors]]:
+    """Each batch with its vectors; on a GPU the encoder asks for the next batch before it gives the last one's."""
+    asked: deque[Batch] = deque()
+
+    def pixels() -> Iterator[torch.Tensor]:
+        for batch in batches:
+            asked.append(batch)
+            yield batch.pixels
+
+    for vectors in encoder.encode(pixels()):
+        yield asked.popleft(), vectors
+
+
+def _miss(connection: Connection, niche: str, failed: Mapping[str, PictureError], result: Embedded) -> None:
+    now = datetime.now(UTC)
+    record_misses(
+        connection, niche, [Miss("embedding", video, error.reason, str(error), now) for video, error in failed.items()]
+    )
+    for error in failed.values():
+        result.misses[error.reason] = result.misses.get(error.reason, 0) + 1
+
+
+def _embed_texts(
+    database: Database,
+    description: str,
+    texts: Mapping[bytes, str],
+    spec: CaptionSpec | TitleSpec,
+    shard: Shard,
+    load: Callable[[], CaptionEncoder | TitleEncoder],
+) -> int:
+    """Vectors of the texts that have none; how many. Sorted by length, so that a batch is padded by little."""
     with database.connection() as connection:
-        key = cache.encoder_key(connection, encoders.title)
-        todo = sorted(cache.missing(connection, key, texts), key=lambda digest: (len(texts[digest]), digest))
-    if not todo:
-        return
-    encoder = title_encoder(encoders.title, offline)
-    with track(f"{niche}: embedding titles", len(todo)) as advance:
-        for batch in batched(todo, TITLE_BATCH):
+        key = cache.encoder_key(connection, spec)
+        missing = cache.missing(connection, key, shard.of(list(texts)))
+    if not missing:
+        return 0
+    todo = sorted(missing, key=lambda digest: (len(texts[digest]), digest))
+    encoder, computed = load(), 0
+    with track(description, len(todo)) as advance:
+        for batch in batched(todo, TEXT_BATCH):
             vectors = encoder.encode([texts[digest] for digest in batch])
             with database.connection() as connection:
-                result.titles_computed += cache.write(connection, key, batch, vectors)
+                computed += cache.write(connection, key, batch, vectors)
             advance(len(batch))
-
-
-Made = npt.NDArray[np.uint8] | PictureError
-
-
-def _ahead(prepare: Callable[[bytes], Made], digests: Sequence[bytes]) -> Iterator[tuple[bytes, Made]]:
-    """Prepare pictures in threads, at most two batches ahead of the model, in order."""
-    with ThreadPoolExecutor(DECODERS, thread_name_prefix="decode") as pool:
-        waiting: deque[tuple[bytes, Future[Made]]] = deque()
-        source = iter(digests)
-        try:
-            for digest in source:
-                waiting.append((digest, pool.submit(prepare, digest)))
-                if len(waiting) >= 2 * PICTURE_BATCH:
-                    first, future = waiting.popleft()
-                    yield first, future.result()
-            while waiting:
-                first, future = waiting.popleft()
-                yield first, future.result()
-        finally:
-            for _, future in waiting:
-                future.cancel()
+    return computed

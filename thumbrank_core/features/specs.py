@@ -5,7 +5,7 @@ import importlib.util
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -13,9 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from thumbrank_core.errors import ThumbrankError
 from thumbrank_core.paths import config_file, project_root
 
-Resize = Literal["squash"]
-"""squash keeps the whole 16:9 picture: a centre crop throws away 44 % of its width."""
-DTYPE = "float32"
+Resize = Literal["squash", "longest", "crop"]
+"""How a 16:9 picture becomes a square (preprocess.py). A crop, CLIP's own way, throws away 44 % of the width."""
+Precision = Literal["float32", "bfloat16", "float16"]
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "float16")
 
 
 class EncoderError(ThumbrankError):
@@ -29,6 +30,34 @@ class _Spec(BaseModel, frozen=True):
     revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     dimension: int = Field(ge=1)
+    precision: Precision | Literal["auto"] = "auto"
+    """What the model computes in. auto: as the vectors that are stored, else what this machine gains by (precision.py)."""
+
+    @property
+    def kind(self) -> str:
+        """The first part of the id: which maker's code runs the model."""
+        raise NotImplementedError
+
+    @property
+    def preprocessing(self) -> str:
+        """What happens before the model, as part of the id."""
+        return "nfc"
+
+    def id_in(self, precision: Precision) -> str:
+        """The id of its vectors when they are computed in that precision."""
+        pin = self.revision or (self.sha256 or "unpinned")[:16]
+        return f"{self.kind}:{self.model}@{pin}:{self.preprocessing}:{precision}"
+
+    @property
+    def encoder_id(self) -> str:
+        """What makes two vectors comparable: model, revision, preprocessing, precision.
+
+        Raises:
+            EncoderError: the precision is still to be settled.
+        """
+        if self.precision == "auto":
+            raise EncoderError(f"The precision of {self.model} is not settled yet: see features/precision.py.")
+        return self.id_in(self.precision)
 
 
 class ImageSpec(_Spec, frozen=True):
@@ -37,32 +66,62 @@ class ImageSpec(_Spec, frozen=True):
     resize: Resize
 
     @property
-    def encoder_id(self) -> str:
-        """What makes two vectors comparable: model, revision, preprocessing, dtype."""
-        return f"clip:{self.model}@{_pin(self)}:{self.resize}:{DTYPE}"
+    def kind(self) -> str:
+        """CLIP."""
+        return "clip"
+
+    @property
+    def preprocessing(self) -> str:
+        """How the picture became a square."""
+        return self.resize
+
+
+class CaptionSpec(_Spec, frozen=True):
+    """The text tower of the same CLIP: its vectors and the image tower's lie in one space."""
+
+    @property
+    def kind(self) -> str:
+        """CLIP's other tower."""
+        return "clip-text"
 
 
 class TitleSpec(_Spec, frozen=True):
     """A sentence-transformers model."""
 
     @property
-    def encoder_id(self) -> str:
-        """What makes two vectors comparable: model, revision, normalisation of the text, dtype."""
-        return f"sentence:{self.model}@{_pin(self)}:nfc:{DTYPE}"
+    def kind(self) -> str:
+        """sentence-transformers."""
+        return "sentence"
+
+
+Spec = ImageSpec | CaptionSpec | TitleSpec
 
 
 class EncoderSet(BaseModel):
-    """A named pair of encoders."""
+    """Named encoders: CLIP for pictures, sentence-transformers for titles."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     image: ImageSpec
     title: TitleSpec
+    speaks: bool
+    """Whether CLIP's text tower knows words of real titles and prompts; the tiny one knows only the simulator's."""
 
+    @property
+    def caption(self) -> CaptionSpec:
+        """CLIP's text tower, for what a picture and a title have in common."""
+        shared = {"model", "revision", "sha256", "dimension", "precision"}
+        return CaptionSpec.model_validate(self.image.model_dump(include=shared))
 
-def _pin(spec: _Spec) -> str:
-    return spec.revision or (spec.sha256 or "unpinned")[:16]
+    def settled(self, image: Precision, title: Precision) -> Self:
+        """The same encoders with their precisions."""
+        return self.model_copy(
+            update={
+                "image": self.image.model_copy(update={"precision": image}),
+                "title": self.title.model_copy(update={"precision": title}),
+            }
+        )
 
 
 def load_set(name: str, path: Path | None = None) -> EncoderSet:
@@ -72,12 +131,23 @@ def load_set(name: str, path: Path | None = None) -> EncoderSet:
         EncoderError: there is none, or the file is malformed.
     """
     source = path or config_file("encoders.yaml")
+    sets = load_sets(source)
+    if name not in sets:
+        raise EncoderError(f"'{name}' is not an encoder set: use one of {', '.join(sets)} (config/{source.name}).")
+    return sets[name]
+
+
+def load_sets(path: Path | None = None) -> dict[str, EncoderSet]:
+    """Every encoder set, by name.
+
+    Raises:
+        EncoderError: the file is malformed.
+    """
+    source = path or config_file("encoders.yaml")
     try:
         sets = yaml.safe_load(source.read_text(encoding="utf-8"))["sets"]
-        if name not in sets:
-            raise EncoderError(f"'{name}' is not an encoder set: use one of {', '.join(sets)} (config/{source.name}).")
-        return EncoderSet.model_validate({"name": name, **sets[name]})
-    except (yaml.YAMLError, ValidationError, KeyError, TypeError) as error:
+        return {name: EncoderSet.model_validate({"name": name, **entry}) for name, entry in sets.items()}
+    except (yaml.YAMLError, ValidationError, KeyError, TypeError, AttributeError) as error:
         raise EncoderError(f"config/{source.name} cannot be read: {' '.join(str(error).split())[:200]}") from None
 
 
@@ -90,7 +160,7 @@ class Located:
     is_local: bool
 
 
-def locate(spec: ImageSpec | TitleSpec) -> Located:
+def locate(spec: Spec) -> Located:
     """Find the files of a spec and check the pinned sha256 of local weights.
 
     Raises:

@@ -83,18 +83,24 @@ class Bundle:
     model: ThumbnailRankingModel
 
     def score(self, image: npt.NDArray[np.float32], title: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """Ranking scores (n,) of image vectors (n, clip_dim) and title vectors (n, text_dim).
+        """Ranking scores (n,) of image vectors (n, clip_dim) and title vectors (n, text_dim), of any length: the model
+        normalises them itself.
 
         Scores compare videos of one channel; across channels they mean nothing.
 
         Raises:
-            BundleError: the widths are not those of the encoders the model was trained on.
+            BundleError: the widths are not those of the encoders the model was trained on, or a row is no vector: all zeros,
+                or not finite.
         """
         if image.shape[1] != self.card.network.clip_dim or title.shape[1] != self.card.network.text_dim:
             raise BundleError(
                 f"The model takes vectors of {self.card.network.clip_dim} + {self.card.network.text_dim} dimensions "
                 f"({self.card.encoder_set} encoders), not {image.shape[1]} + {title.shape[1]}: encode with the set it names."
             )
+        if len(image) != len(title):
+            raise BundleError(f"{len(image)} image vectors and {len(title)} title vectors: a video has one of each.")
+        _check_rows("image", image)
+        _check_rows("title", title)
         parts: list[npt.NDArray[np.float64]] = []
         with torch.inference_mode():
             for start in range(0, len(image), SCORE_BATCH):
@@ -104,6 +110,17 @@ class Bundle:
                 )
                 parts.append(self.model(batch).score.double().numpy())
         return np.concatenate(parts) if parts else np.empty(0)
+
+
+def _check_rows(kind: str, vectors: npt.NDArray[np.float32]) -> None:
+    # One product instead of three masks of the whole array; a row that is not finite has a sum that is not.
+    length = np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64)
+    broken = np.flatnonzero(~np.isfinite(length) | (length == 0))
+    if len(broken):
+        raise BundleError(
+            f"The {kind} vector of row {broken[0]} ({len(broken)} in all) is zero or not finite: a picture or title without a "
+            "vector is left out, never filled in."
+        )
 
 
 def weights_sha256(path: Path) -> str:

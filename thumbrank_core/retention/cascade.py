@@ -86,13 +86,29 @@ def unreferenced(connection: psycopg.Connection, pictures: Collection[bytes]) ->
     return {bytes(digest) for (digest,) in connection.execute(statement, (sorted(pictures),))}
 
 
-def _remove_addressed(connection: psycopg.Connection, rule: Addressed, gone: Gone, *, forgetting: bool) -> None:
+def orphans(
+    connection: psycopg.Connection, rule: Addressed, gone: Gone | None
+) -> list[tuple[LiteralString, set[bytes]]]:
+    """The digests of a table that are of nothing stored, of its pictures and of its titles, with the condition on their rows.
+
+    Args:
+        connection: a connection.
+        rule: the table.
+        gone: look only among what went with these; None: at every digest of the table.
+    """
+    found: list[tuple[LiteralString, set[bytes]]] = []
     if rule.of_pictures is not None:
-        among = gone.pictures if forgetting else _digests(connection, rule, rule.of_pictures)
-        gone.rows[rule.table] += _remove_digests(connection, rule, rule.of_pictures, unreferenced(connection, among))
+        pictures = gone.pictures if gone else _digests(connection, rule, rule.of_pictures)
+        found.append((rule.of_pictures, unreferenced(connection, pictures)))
     if rule.of_titles is not None:
-        among = gone.titles if forgetting else _digests(connection, rule, rule.of_titles)
-        gone.rows[rule.table] += _remove_digests(connection, rule, rule.of_titles, _not_stored(connection, among))
+        titles = gone.titles if gone else _digests(connection, rule, rule.of_titles)
+        found.append((rule.of_titles, _not_stored(connection, titles)))
+    return found
+
+
+def _remove_addressed(connection: psycopg.Connection, rule: Addressed, gone: Gone, *, forgetting: bool) -> None:
+    for of_kind, digests in orphans(connection, rule, gone if forgetting else None):
+        gone.rows[rule.table] += _remove_digests(connection, rule, of_kind, digests)
 
 
 def _remove_digests(

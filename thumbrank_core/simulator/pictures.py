@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from thumbrank_core.simulator.channels import Style
 from thumbrank_core.simulator.ids import digest
@@ -42,6 +42,9 @@ def jpeg_bytes(world: World, video: Video, size_name: str, version: int = 0) -> 
     qualities = [-value for value in video.qualities] if version % 2 else video.qualities
     words = TOPICS[video.channel.niche][video.topic].upper()
     picture = draw(qualities, video.channel.style, video.topic, words, seed, size.width)
+    radius = world.settings.blur * (1 - video.focus) * size.width / WIDTH
+    if radius:
+        picture = picture.filter(ImageFilter.GaussianBlur(radius))
     if picture.height != size.height:
         framed = Image.new("RGB", (size.width, size.height))
         framed.paste(picture, (0, (size.height - picture.height) // 2))

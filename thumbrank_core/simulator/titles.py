@@ -1,7 +1,8 @@
 """Titles in plausible English, written from a video's hidden qualities. Words only: no numbers about views, no drawing.
 
 A title says four things of its own (curiosity, a number, an emotional word, length), names its topic, and now and then
-mentions what is on the picture: each picture quality with the probability `title_mentions`.
+mentions what is on the picture: each picture quality with the probability `title_mentions`. A misleading title speaks of
+another topic and of another video's picture.
 """
 
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
     "beauty": ("Lipstick", "Skincare", "Eyeliner", "Haircut", "Nail Art", "Foundation", "Perfume", "Curls"),
     "news": ("Election", "Storm", "Budget", "Trade Deal", "Court Case", "Housing", "Strike", "Energy Prices"),
 }
+TOPICS_PER_NICHE = 8
 _PLAIN: dict[str, tuple[str, ...]] = {
     "tech": ("Review", "Setup", "Test", "Unboxing"),
     "gaming": ("Gameplay", "Guide", "Run", "Highlights"),
@@ -61,7 +63,7 @@ class Title:
 
     text: str
     topic: int
-    """Index into TOPICS of the niche; the picture shows the same topic."""
+    """Index into TOPICS of the niche: what the picture shows, which a misleading text does not name."""
 
 
 def write_titles(
@@ -70,8 +72,12 @@ def write_titles(
     title_qualities: NDArray[np.bool_],
     picture_qualities: NDArray[np.float64],
     title_mentions: float,
+    topics_aside: NDArray[np.int64] | None = None,
 ) -> list[Title]:
     """Titles for N videos of one niche from (N, 4) title and (N, 6) picture qualities.
+
+    Where `topics_aside`, (N,), is not 0, the text names the topic that lies so many further on and mentions what is on
+    the picture of the video before; without it every title is honest.
 
     Every video draws the same number of random values whatever `title_mentions` is, so that a higher rate only adds
     mentions and changes nothing else.
@@ -79,15 +85,31 @@ def write_titles(
     count, kinds = picture_qualities.shape
     draws = rng.random((count, 6 + kinds))
     steps = np.searchsorted(_STEPS, picture_qualities)
+    drawn = (draws[:, 0] * TOPICS_PER_NICHE).astype(np.int64)
+    topics = named = drawn.tolist()
+    if topics_aside is not None:
+        named = ((drawn + topics_aside) % TOPICS_PER_NICHE).tolist()
+        steps = np.where(topics_aside[:, None] > 0, np.roll(steps, 1, axis=0), steps)
     return [
-        _write(niche, title_qualities[row].tolist(), steps[row].tolist(), draws[row].tolist(), title_mentions)
+        Title(
+            _write(
+                niche,
+                named[row],
+                title_qualities[row].tolist(),
+                steps[row].tolist(),
+                draws[row].tolist(),
+                title_mentions,
+            ),
+            topics[row],
+        )
         for row in range(count)
     ]
 
 
-def _write(niche: str, has: Sequence[bool], steps: Sequence[int], draws: Sequence[float], mentions: float) -> Title:
+def _write(
+    niche: str, topic: int, has: Sequence[bool], steps: Sequence[int], draws: Sequence[float], mentions: float
+) -> str:
     curiosity, number, emotion, long = has
-    topic = int(draws[0] * len(TOPICS[niche]))
     name = TOPICS[niche][topic]
     if number:
         words = [f"{3 + int(draws[1] * 48)} {name} {_pick(_COUNTED[niche], draws[2])}"]
@@ -102,7 +124,7 @@ def _write(niche: str, has: Sequence[bool], steps: Sequence[int], draws: Sequenc
     said = [MENTIONS[kind][step] for kind, step in enumerate(steps) if draws[6 + kind] < mentions]
     if said:
         words.append(f"({', '.join(said)})")
-    return Title(text=" ".join(words), topic=topic)
+    return " ".join(words)
 
 
 def _pick(words: Sequence[str], draw: float) -> str:

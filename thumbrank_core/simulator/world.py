@@ -2,7 +2,7 @@
 
 Views = the channel's size x the niche's growth with age x exp(effect x quality) x noise. Everything follows from `WorldSettings`;
 each concern (qualities, titles, noise, ...) draws from its own stream, so that changing `effect` changes views only and
-changing `title_mentions` changes titles only. No HTTP and no drawing here.
+changing `title_mentions` or `misleading` changes titles only and changing `blur` pictures only. No HTTP and no drawing here.
 """
 
 import gc
@@ -22,7 +22,7 @@ from thumbrank_core.simulator.growth import growth_of
 from thumbrank_core.simulator.lots import Lots
 from thumbrank_core.simulator.qualities import picture_effect, sample_qualities, title_effect
 from thumbrank_core.simulator.seeds import DEFAULT_SEED
-from thumbrank_core.simulator.titles import write_titles
+from thumbrank_core.simulator.titles import TOPICS_PER_NICHE, write_titles
 
 VideoState = Literal["public", "deleted", "private", "live", "upcoming"]
 
@@ -62,6 +62,10 @@ class WorldSettings:
     """The share of videos with standard and maxres pictures."""
     made_for_kids: float = 0.0
     """The share of channels that are made for kids."""
+    blur: float = 0.0
+    """How far the most blurred picture is out of focus: the Gaussian's standard deviation, in pixels of a picture 320 wide."""
+    misleading: float = 0.0
+    """The share of videos whose title is about another topic, and another video's picture, than what is drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,10 @@ class Video:
     """The picture's qualities, ordered as `qualities.PICTURE_QUALITIES`."""
     large_pictures: bool
     """Whether standard and maxres exist beside default, medium and high."""
+    focus: float = 1.0
+    """In [0, 1]: 1 is sharp, 0 is out of focus by `WorldSettings.blur`. It has no effect on views."""
+    misleading: bool = False
+    """Whether the title is about something else than the picture. It has no effect on views either."""
 
     @property
     def is_listed(self) -> bool:
@@ -224,6 +232,9 @@ def _niche_videos(
     like_rows, comment_rows = likes.tolist(), comments.tolist()
     shows_likes, shows_comments = (chance[..., 3] >= 0.04).tolist(), (chance[..., 5] >= 0.03).tolist()
     large_rows = (chance[..., 1] < settings.large_pictures).tolist()
+    focus_rows = stream(settings.seed, niche, "focus").random(shape).tolist()
+    topics_aside = _topics_aside(stream(settings.seed, niche, "misleading"), settings.misleading, *shape)
+    misleading_rows = (topics_aside > 0).tolist()
 
     videos: list[Video] = []
     kept: list[NDArray[np.float64]] = []
@@ -234,6 +245,7 @@ def _niche_videos(
             qualities.title[row],
             qualities.picture[row],
             settings.title_mentions,
+            topics_aside[row],
         )
         if channel.has_no_uploads:
             continue
@@ -258,6 +270,8 @@ def _niche_videos(
                     comments=comment_rows[row][number] if shows_comments[row][number] else None,
                     qualities=tuple(qualities.picture[row, number].tolist()),
                     large_pictures=large_rows[row][number],
+                    focus=focus_rows[row][number],
+                    misleading=misleading_rows[row][number],
                 )
             )
     return videos, np.concatenate(kept) if kept else np.empty(0)
@@ -273,6 +287,12 @@ def _age_seconds(rng: np.random.Generator, channels: int, videos: int) -> NDArra
     gaps = rng.standard_exponential((channels, videos + 1))
     places = np.cumsum(gaps, axis=1)[:, :-1] / gaps.sum(axis=1, keepdims=True)
     return np.floor(YOUNGEST.total_seconds() + SPAN.total_seconds() * places)
+
+
+def _topics_aside(rng: np.random.Generator, misleading: float, channels: int, videos: int) -> NDArray[np.int64]:
+    """(C, V) how many topics further than its picture a title goes: 0 for an honest one, never back to the same topic."""
+    chance = rng.random((channels, videos, 2))
+    return np.where(chance[..., 0] < misleading, 1 + (chance[..., 1] * (TOPICS_PER_NICHE - 1)).astype(np.int64), 0)
 
 
 def _durations(kind: NDArray[np.float64], place: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -22,6 +22,8 @@ Rows = npt.NDArray[np.void]
 """A structured array: one named field a column."""
 
 CHUNK_ROWS = 65_536
+CHUNK_BYTES = 4 << 20
+"""Of rows as wide as a vector, a chunk holds fewer."""
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 """A timestamptz is an int64 of microseconds since then."""
 
@@ -37,7 +39,7 @@ def read_rows(
     params: dict[str, object] | None,
     dtype: npt.DTypeLike,
 ) -> Iterator[Rows]:
-    """Stream the rows of a SELECT in chunks of about CHUNK_ROWS; memory stays flat however many there are.
+    """Stream the rows of a SELECT in chunks of about CHUNK_ROWS or CHUNK_BYTES; memory stays flat however many there are.
 
     Until the iterator ends the connection does nothing else; half way, only a rollback follows.
 
@@ -46,12 +48,13 @@ def read_rows(
         query: a SELECT without semicolon; with `params`, a literal % is written %%.
         params: the placeholders' values, or None.
         dtype: a structured type whose fields have the order and the width of the columns: int2, int4, int8, float4, float8
-            as i2 … f8; a timestamptz as i8 (`moment`).
+            as i2 … f8; a timestamptz as i8 (`moment`); a bytea as S.
 
     Raises:
         CopyError: a null, or a column of another width.
     """
     native, wire = np.dtype(dtype), _wire(np.dtype(dtype))
+    enough = max(1, min(CHUNK_ROWS, CHUNK_BYTES // wire.itemsize)) * wire.itemsize
     select = sql.SQL(query) if isinstance(query, str) else query
     statement = sql.SQL("copy ({}) to stdout (format binary)").format(select)
     with connection.cursor() as cursor, cursor.copy(statement, params) as copy:
@@ -65,15 +68,15 @@ def read_rows(
                 extension = int.from_bytes(pending[len(_SIGNATURE) + 4 : len(_HEADER)], "big")
                 del pending[: len(_HEADER) + extension]
                 begun = True
-            if len(pending) >= CHUNK_ROWS * wire.itemsize:
+            if len(pending) >= enough:
                 whole = len(pending) // wire.itemsize * wire.itemsize
                 # Only the trailer can follow whole rows, and a chunk never ends with it: it is shorter than a row.
-                yield _rows(bytes(pending[:whole]), wire, native)
+                yield _rows(pending[:whole], wire, native)
                 del pending[:whole]
         if bytes(pending[-2:]) != _TRAILER or (len(pending) - 2) % wire.itemsize:
             raise CopyError(f"The rows do not have the widths of {native.names}: a column is null or of another type.")
         if len(pending) > 2:
-            yield _rows(bytes(pending[:-2]), wire, native)
+            yield _rows(pending[:-2], wire, native)
 
 
 def read_all(
@@ -138,7 +141,7 @@ def _wire(native: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(fields)
 
 
-def _rows(block: bytes, wire: np.dtype[Any], native: np.dtype[Any]) -> Rows:
+def _rows(block: bytearray, wire: np.dtype[Any], native: np.dtype[Any]) -> Rows:
     raw = np.frombuffer(block, dtype=wire)
     names = native.names or ()
     whole = (raw["#"] == len(names)).all() and all((raw[f"#{name}"] == native[name].itemsize).all() for name in names)

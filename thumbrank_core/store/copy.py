@@ -1,4 +1,4 @@
-"""Typed binary COPY in and out, the upsert built on it, and vectors as bytes.
+"""Typed binary COPY in and out, and the upsert built on it.
 
 What belongs here: moving many rows of any table. What does not: which table and which columns (the steps that own
 them).
@@ -14,12 +14,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, LiteralString
 
-import numpy as np
-import numpy.typing as npt
 import psycopg
 from psycopg import adapt, sql
 
-from thumbrank_core.store.errors import CopyError, StoreError
+from thumbrank_core.store.errors import CopyError
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -274,37 +272,3 @@ def storable_text(text: str) -> str:
     if text.isascii() and "\x00" not in text:
         return text
     return text.replace("\x00", "").encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
-def pack_float16(vectors: npt.NDArray[np.floating[Any]]) -> list[bytes]:
-    """Vectors [n, d] as n values for a bytea column: d little-endian float16 each.
-
-    Raises:
-        StoreError: not two-dimensional, or a value that is not finite as float16 (beyond 65504, or not a number).
-    """
-    if vectors.ndim != 2:
-        raise StoreError(
-            f"Vectors to store must have the shape [n, d], these have {list(vectors.shape)}: reshape them."
-        )
-    with np.errstate(over="ignore"):
-        packed = np.ascontiguousarray(vectors, dtype="<f2")
-    bad = np.flatnonzero(~np.isfinite(packed).all(axis=1))
-    if bad.size:
-        raise StoreError(f"Vector {bad[0]} has a value that float16 cannot hold: normalise it, or record the miss.")
-    return [row.tobytes() for row in packed]
-
-
-def unpack_float16(values: Sequence[bytes], dim: int) -> npt.NDArray[np.float32]:
-    """What `pack_float16` stored, as float32 [n, dim].
-
-    Raises:
-        StoreError: a value of another length than `dim` float16 numbers.
-    """
-    for index, value in enumerate(values):
-        if len(value) != 2 * dim:
-            raise StoreError(
-                f"Vector {index} has {len(value)} bytes where {dim} float16 numbers take {2 * dim}: "
-                "it was written by another encoder; embed again."
-            )
-    flat = np.frombuffer(b"".join(values), dtype="<f2")
-    return flat.astype(np.float32).reshape(len(values), dim)

@@ -6,6 +6,7 @@ they come from is youtube/ and imports/, what a model sees of them is features/.
 
 import hashlib
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,10 +65,25 @@ def inspect(data: bytes) -> Picture:
         raise PictureError("empty", "the picture has no bytes.")
     if len(data) > MAX_BYTES:
         raise PictureError("too_large", f"the picture has {len(data):,} bytes; at most {MAX_BYTES:,} are read.")
-    (width, height), image = _decode(data)
+    (width, height), image = _decode(data, lambda size: _DRAFT_SIZE)
     if (width, height) == PLACEHOLDER_SIZE and len(data) <= PLACEHOLDER_BYTES:
         raise PictureError("placeholder", "the picture is YouTube's 120x90 placeholder, not a thumbnail.")
     return Picture(hashlib.sha256(data).digest(), width, height, len(data), perceptual_hash(image))
+
+
+def decode_rgb(data: bytes, least: Callable[[tuple[int, int]], tuple[int, int]]) -> Image.Image:
+    """The picture in RGB, under the same limits as `inspect`.
+
+    A JPEG is decoded at a half, a quarter or an eighth where that is still no smaller than `least` (of its whole width and
+    height) asks for: the scaling happens in the frequency domain and saves most of the decoding. Other formats come whole.
+
+    Raises:
+        PictureError: as `inspect`.
+    """
+    if len(data) > MAX_BYTES:
+        raise PictureError("too_large", f"the picture has {len(data):,} bytes; at most {MAX_BYTES:,} are read.")
+    _, image = _decode(data, least)
+    return (_grey(image) if image.mode.startswith("I;16") else image).convert("RGB")
 
 
 def perceptual_hash(image: Image.Image) -> int:
@@ -100,7 +116,7 @@ def _grey(image: Image.Image) -> Image.Image:
     return image.convert("L")
 
 
-def _decode(data: bytes) -> tuple[tuple[int, int], Image.Image]:
+def _decode(data: bytes, least: Callable[[tuple[int, int]], tuple[int, int]]) -> tuple[tuple[int, int], Image.Image]:
     """Width and height as the header says, and the picture, possibly smaller."""
     try:
         # No warnings.catch_warnings here: it is not safe between threads. Pillow's own limit is ten times ours.
@@ -108,7 +124,7 @@ def _decode(data: bytes) -> tuple[tuple[int, int], Image.Image]:
         size = image.size
         if size[0] * size[1] > MAX_PIXELS:  # the header says so before anything is decoded
             raise PictureError("too_large", f"the picture is {size[0]}x{size[1]}; at most 3840x2160 is decoded.")
-        image.draft(None, _DRAFT_SIZE)  # only a JPEG can; the others take no notice
+        image.draft(None, least(size))  # only a JPEG can; the others take no notice
         image.load()
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise PictureError("too_large", "the picture is far larger than the 3840x2160 that is decoded.") from None

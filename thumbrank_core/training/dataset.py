@@ -179,20 +179,20 @@ def load_dataset(database: Database, niches: Sequence[str], encoders: EncoderSet
         crossing = dict(cross_split_duplicates(connection, niches))
         image_key = cache.encoder_key(connection, encoders.image)
         title_key = cache.encoder_key(connection, encoders.title)
-        image = cache.read(connection, image_key, encoders.image.dimension, (row.picture for row in items))
-        text = cache.read(
-            connection, title_key, encoders.title.dimension, (cache.title_sha256(row.title) for row in items)
+        image, pictured = cache.load(connection, image_key, encoders.image.dimension, [row.picture for row in items])
+        text, titled = cache.load(
+            connection, title_key, encoders.title.dimension, [cache.title_sha256(row.title) for row in items]
         )
         versions = {niche: data_version(connection, "pairs", niche) for niche in niches}
         sources = _sources(connection, niches)
-    embedded = {row.video_key for row in items if row.picture in image and cache.title_sha256(row.title) in text}
+    embedded = _keys(row.video_key for row in items)[pictured & titled]
     left_out: dict[str, int] = {}
     for niche in niches:
         for reason in sorted(set(crossing.values())):
             pairs[niche] = _without(
                 pairs[niche], _keys(key for key, why in crossing.items() if why == reason), reason, left_out
             )
-        gone = np.setdiff1d(np.concatenate([pairs[niche]["a_key"], pairs[niche]["b_key"]]), _keys(embedded))
+        gone = np.setdiff1d(np.concatenate([pairs[niche]["a_key"], pairs[niche]["b_key"]]), embedded)
         pairs[niche] = _without(pairs[niche], gone, "no_vectors", left_out)
         if len(pairs[niche]) == 0:
             raise DatasetError(f"{niche} has no {encoders.name} embeddings: run its embeddings step first.")
@@ -255,8 +255,8 @@ def _item_rows(connection: psycopg.Connection, niches: Sequence[str]) -> list[_I
 def _assemble(
     pairs: Mapping[str, Rows],
     item_rows: Sequence[_ItemRow],
-    image: Mapping[bytes, npt.NDArray[np.float32]],
-    text: Mapping[bytes, npt.NDArray[np.float32]],
+    image: cache.Halves,
+    text: cache.Halves,
     builds: Mapping[str, _Build],
     versions: dict[str, str],
     sources: list[str],
@@ -265,7 +265,8 @@ def _assemble(
     niches = list(pairs)
     rows = np.concatenate(list(pairs.values()))
     used = np.unique(np.concatenate([rows["a_key"], rows["b_key"]]))
-    items = [row for row in item_rows if row.video_key in set(used.tolist())]
+    kept = np.flatnonzero(np.isin(_keys(row.video_key for row in item_rows), used))
+    items = [item_rows[index] for index in kept.tolist()]
     channels = list(dict.fromkeys(row.channel_id for row in items))
     channel_index = {channel: index for index, channel in enumerate(channels)}
     channel = np.array([channel_index[row.channel_id] for row in items])
@@ -284,8 +285,8 @@ def _assemble(
             video_id=[row.video_id for row in items],
             title=[row.title for row in items],
             picture=[row.picture for row in items],
-            image=np.stack([image[row.picture] for row in items]),
-            text=np.stack([text[cache.title_sha256(row.title)] for row in items]),
+            image=image[kept].astype(np.float32),
+            text=text[kept].astype(np.float32),
             channel=channel,
             niche=niche,
             split=split,

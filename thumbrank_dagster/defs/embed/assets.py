@@ -1,20 +1,49 @@
-"""Embeddings: of the videos that count, each computed once in its life."""
+"""Embeddings: of the videos in pairs, each computed once in its life."""
+
+from typing import TYPE_CHECKING
 
 import dagster as dg
+from pydantic import Field
 
+from thumbrank_dagster.defs.embed.checks import EMBEDDING_CHECKS, check_embeddings
 from thumbrank_dagster.defs.label.assets import training_pairs
 from thumbrank_dagster.metadata import counts, one_sentence
 from thumbrank_dagster.partitions import NICHE_PARTITIONS
 from thumbrank_dagster.resources.state import StateResource
 
+if TYPE_CHECKING:
+    from thumbrank_core.features.signals.combine import Signals
+
 GROUP = "embed"
+
+
+def _correlations(signals: "Signals") -> dg.MarkdownMetadataValue:
+    """The table of Spearman correlations between the six signals: six copies of one would be a column of ones."""
+    from thumbrank_core.features.signals.combine import correlations, mean_off_diagonal
+    from thumbrank_core.features.signals.definitions import SIGNALS
+
+    table = correlations(signals.values)
+    lines = ["| | " + " | ".join(SIGNALS) + " |", "|---" * (len(SIGNALS) + 1) + "|"]
+    for name, row in zip(SIGNALS, table.tolist(), strict=True):
+        lines.append(f"| {name} | " + " | ".join("" if value != value else f"{value:.2f}" for value in row) + " |")
+    lines.append(
+        f"\nn = {len(signals.values)} videos; mean of the others' absolute values {mean_off_diagonal(table):.2f}."
+    )
+    return dg.MetadataValue.md("\n".join(lines))
 
 
 class EmbeddingsConfig(dg.Config):
     """Launchpad options of `embeddings`."""
 
-    encoders: str | None = None
-    """An encoder set of config/encoders.yaml. Unset: THUMBRANK_ENCODERS, else production."""
+    encoders: str | None = Field(
+        default=None, description="An encoder set of config/encoders.yaml. Unset: THUMBRANK_ENCODERS, else production."
+    )
+    workers: int = Field(
+        default=1, ge=1, description="Processes that share the niche: torchrun on a CPU, accelerate launch on GPUs."
+    )
+    compile: bool = Field(
+        default=False, description="Run the image tower through torch.compile: minutes at first, faster after."
+    )
 
 
 @dg.asset(
@@ -23,33 +52,37 @@ class EmbeddingsConfig(dg.Config):
     group_name=GROUP,
     kinds={"huggingface", "postgres"},
     owners=["team:ml"],
-    code_version="1",
+    code_version="2",
     pool="gpu",
-    check_specs=[
-        dg.AssetCheckSpec(
-            "coverage",
-            asset="embeddings",
-            blocking=True,
-            description="At least 95 % of the wanted pictures have a vector.",
-        )
-    ],
+    check_specs=EMBEDDING_CHECKS,
 )
 def embeddings(
     context: dg.AssetExecutionContext, config: EmbeddingsConfig, state: StateResource
 ) -> dg.MaterializeResult:
-    """CLIP vectors of the pictures and MiniLM vectors of the titles of the niche's videos that count.
+    """CLIP vectors of pictures and titles, MiniLM vectors of titles, and weak sub-score signals, of the videos in pairs.
 
     Content-addressed in Postgres (float16): a second run computes nothing, a changed picture computes one.
     """
-    from thumbrank_core.features.embed import embed_niche
+    from thumbrank_core.features.embed import Embedding, embed_niche
+    from thumbrank_core.features.encoders import best_device
+    from thumbrank_core.features.precision import settle
     from thumbrank_core.features.specs import load_set
+    from thumbrank_core.features.stored import read_niche
+    from thumbrank_core.features.workers import Task, start
     from thumbrank_core.store.versions import data_version
 
     niche = context.partition_key
     with one_sentence():
-        encoders = load_set(config.encoders or state.settings.encoders)
-        embedded = embed_niche(state.database, state.images, niche, encoders, offline=state.settings.offline)
+        name = config.encoders or state.settings.encoders
+        if config.workers > 1:
+            start(Task(niche, name, config.workers, compiled=config.compile))
         with state.database.connection() as connection:
+            encoders = settle(connection, load_set(name), best_device())
+        how = Embedding(encoders, offline=state.settings.offline, compiled=config.compile)
+        embedded = embed_niche(state.database, state.images, niche, how)
+        with state.database.connection() as connection:
+            stored = read_niche(connection, niche, encoders)
+            checks = check_embeddings(connection, niche, encoders, embedded, stored)
             version = data_version(connection, "pictures", niche) + data_version(connection, "pairs", niche)
     return dg.MaterializeResult(
         metadata=counts(
@@ -59,13 +92,9 @@ def embeddings(
             encoder_set=encoders.name,
             image_encoder=encoders.image.encoder_id,
             title_encoder=encoders.title.encoder_id,
+            signal_coverage=stored.signal_coverage,
+            signal_correlations=_correlations(stored.signals),
         ),
         data_version=dg.DataVersion(f"{encoders.name}-{version}"),
-        check_results=[
-            dg.AssetCheckResult(
-                check_name="coverage",
-                passed=embedded.coverage >= 0.95,
-                metadata={"niche": niche, "coverage": embedded.coverage, "misses": embedded.misses},
-            )
-        ],
+        check_results=checks,
     )

@@ -46,6 +46,8 @@ def trained_model(
     bundle that is there already is taken and nothing is trained.
     """
     from thumbrank_core.evaluation.plots import learning_curve
+    from thumbrank_core.features.encoders import best_device
+    from thumbrank_core.features.precision import settle
     from thumbrank_core.features.specs import load_set
     from thumbrank_core.niches import enabled_niches, require_niche
     from thumbrank_core.retraining import train_and_register
@@ -55,7 +57,8 @@ def trained_model(
     with one_sentence():
         niches = [require_niche(niche) for niche in config.niches] if config.niches else list(enabled_niches())
         recipe = load_recipe(config.recipe, config.overrides)
-        encoders = load_set(config.encoders or state.settings.encoders)
+        with state.database.connection() as connection:
+            encoders = settle(connection, load_set(config.encoders or state.settings.encoders), best_device())
         dataset = load_dataset(state.database, niches, encoders)
         done = train_and_register(
             dataset,
