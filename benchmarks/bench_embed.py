@@ -8,9 +8,11 @@ multiplications; how near we are is said against a bare matrix product of the sa
     make bench NAME=embed
 """
 
+import hashlib
 import io
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -22,7 +24,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import numpy as np
-import psutil
 import torch
 from embed_read import measure_reading
 from measure import report
@@ -83,8 +84,13 @@ def random_model(folder: Path, shape: Shape) -> ImageSpec:
     tokenizer = CLIPTokenizer().train_new_from_iterator([["a picture"]], vocab_size=300)
     tokenizer.model_max_length = 77
     tokenizer.save_pretrained(folder)
+    weights = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     return ImageSpec(
-        model=str(folder), dimension=shape.projection_dim, resize="squash", precision="float16" if ON_GPU else "float32"
+        model=str(folder),
+        sha256=weights,
+        dimension=shape.projection_dim,
+        resize="squash",
+        precision="float16" if ON_GPU else "float32",
     )
 
 
@@ -209,12 +215,11 @@ def _growth_child(count: int) -> None:
     repeated = [pictures[index % len(pictures)] for index in range(count)]
     ours = Ours(load_set("tiny").image)
     ours(repeated[:256])
-    before = psutil.Process().memory_info().rss
     begun = time.perf_counter()
     ours(repeated)
     seconds = time.perf_counter() - begun
-    grown = (psutil.Process().memory_info().rss - before) / 2**20
-    print(json.dumps({"growth_pictures": count, "seconds": round(seconds, 2), "rss_growth_mb": round(grown)}))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"growth_pictures": count, "seconds": round(seconds, 2), "peak_rss_mb": round(peak)}))
 
 
 def main() -> None:
@@ -246,7 +251,7 @@ def main() -> None:
         "best_other_per_s_l14": better(l14),
         "data_wait_share_b32": b32["data_wait_share"],
         "seconds_16k_over_1k": round(float(str(last["seconds"])) / float(str(first["seconds"])), 2),
-        "rss_growth_mb_16k": last["rss_growth_mb"],
+        "peak_rss_growth_mb_1k_to_16k": int(str(last["peak_rss_mb"])) - int(str(first["peak_rss_mb"])),
     } | reading
     rows: list[dict[str, object]] = [b32, tiny, l14, *sizes, summary]
     report("embed", ("torch", "transformers", "sentence-transformers", "pillow", "psycopg"), rows)

@@ -86,6 +86,7 @@ def test_ten_kills_leave_the_same_rows_and_compute_at_most_the_batch_in_flight_a
         "pictures": whole.pictures_computed,
         "titles": whole.titles_computed,
         "captions": whole.captions_computed,
+        "measured": whole.measured,
     }
     assert sum(counts.values()) <= sum(wanted.values()) + KILLS * BATCH
     for kind, number in wanted.items():

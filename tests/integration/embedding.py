@@ -67,6 +67,14 @@ def main(url: str, images: str, journal: str) -> None:
     encoders.ImageEncoder._normalised = noted("pictures", encoders.ImageEncoder._normalised, len)
     encoders.CaptionEncoder.encode = noted("captions", encoders.CaptionEncoder.encode, len)
     encoders.TitleEncoder.encode = noted("titles", encoders.TitleEncoder.encode, len)
+    look = measuring.measure
+
+    def looked(data):
+        with book.open("a") as file:
+            file.write("measured 1\n")
+        return look(data)
+
+    measuring.measure = looked
     torch.set_num_threads(1)
     with Database(url) as db:
         embed_niche(db, ImageStore(images), "tech", Embedding(TINY, offline=True))

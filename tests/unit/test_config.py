@@ -147,6 +147,12 @@ def test_weights_that_are_not_the_pinned_ones_are_refused(name):
         locate(spec.model_copy(update={"sha256": "0" * 64}))
 
 
+def test_a_folder_without_a_pin_is_refused_with_the_line_that_pins_it():
+    spec = load_set("tiny").image
+    with pytest.raises(EncoderError, match=f"sha256: {spec.sha256}"):
+        locate(spec.model_copy(update={"sha256": None}))
+
+
 def test_a_missing_package_or_an_unpinned_hub_model_is_refused():
     spec = load_set("tiny").title
     with pytest.raises(EncoderError, match="pip install"):

@@ -116,10 +116,10 @@ def test_norms_of_unit_vectors_hold_in_float16_and_broken_ones_are_counted():
     assert np.isnan(norms(vectors[1:2]).largest)
 
 
-def test_rows_that_equal_another_are_counted():
+def test_rows_that_equal_an_earlier_one_are_counted():
     vectors = pictures(50, 0)
     assert duplicates(vectors) == 0
     vectors[10] = vectors[11] = vectors[12]
     vectors[20] = vectors[21]
-    assert duplicates(vectors) == 5
+    assert duplicates(vectors) == 3
     assert duplicates(vectors[:0]) == 0

@@ -70,6 +70,16 @@ def test_lower_precision_keeps_a_cosine_of_999_in_a_thousand(precision, squares)
     assert np.abs(full - lower).max() > 1e-5, "it was computed in the lower precision"
 
 
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_lower_precision_keeps_the_titles_too(precision):
+    titles = ["My phone", "The best budget phone you can buy this year, and why I returned it after a week"]
+    for encoder, spec in ((CaptionEncoder, TINY.caption), (TitleEncoder, TINY.title)):
+        full, lower = (
+            encoder(kind).encode(titles) for kind in (spec, spec.model_copy(update={"precision": precision}))
+        )
+        assert (full * lower).sum(axis=1).min() >= 0.999
+
+
 def test_vectors_have_length_one_and_do_not_depend_on_their_batch(squares):
     encoder = ImageEncoder(TINY.image)
     together = one(encoder, squares)

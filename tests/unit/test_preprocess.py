@@ -27,7 +27,7 @@ def encoded(image: Image.Image, kind: str = "JPEG", **options: object) -> bytes:
 
 
 @pytest.mark.parametrize("resize", RESIZES)
-@pytest.mark.parametrize("size", [(1280, 720), (320, 180), (180, 320), (100, 100), (7, 300)])
+@pytest.mark.parametrize("size", [(1280, 720), (320, 180), (180, 320), (100, 100), (15, 300)])
 def test_every_resize_gives_the_square_asked_for(resize, size):
     square = to_square(encoded(gradient(*size)), 48, resize)
     assert square.shape == (48, 48, 3)
@@ -89,6 +89,7 @@ def test_every_mode_of_a_picture_becomes_rgb(mode):
         (b"not a picture", "not_a_picture"),
         (encoded(gradient(320, 180))[:2000], "truncated"),
         (b"\xff\xd8\xff" + bytes(9 * 2**20), "too_large"),
+        (encoded(Image.new("RGB", (3, 60_000)), "PNG"), "extreme_shape"),
     ],
 )
 def test_bytes_that_are_no_usable_picture_are_named(data, reason):

@@ -39,7 +39,8 @@ def status_command(
     with opened(settings) as database, database.connection() as connection:
         niches = list(load_niches())
         vectors, readings = stored_encoders(connection), stored_measures(connection, niches)
-        covered = [coverage(connection, niche, settle(connection, chosen, best_device())) for niche in niches]
+        settled = settle(connection, chosen, best_device())
+        covered = [coverage(connection, niche, settled) for niche in niches]
     if not vectors:
         typer.echo("Nothing embedded yet.")
     else:

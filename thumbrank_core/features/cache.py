@@ -43,16 +43,25 @@ def title_sha256(title: str) -> bytes:
 
 def encoder_key(connection: psycopg.Connection, spec: Spec) -> int:
     """The small integer behind an encoder's id; made when it is new."""
+    known = known_encoder_key(connection, spec)
+    if known is not None:  # an insert that conflicts would still use up one of 32,767 keys
+        return known
     modality = "image" if isinstance(spec, ImageSpec) else "title"
     connection.execute(
         "insert into thumbrank.encoders (encoder_id, modality, dimension) values (%s, %s, %s) on conflict do nothing",
         (spec.encoder_id, modality, spec.dimension),
     )
+    made = known_encoder_key(connection, spec)
+    assert made is not None, "it was inserted above, or by another at the same moment"
+    return made
+
+
+def known_encoder_key(connection: psycopg.Connection, spec: Spec) -> int | None:
+    """The small integer behind an encoder's id; None where it has never written a vector."""
     row = connection.execute(
         "select encoder_key from thumbrank.encoders where encoder_id = %s", (spec.encoder_id,)
     ).fetchone()
-    assert row is not None, "it was inserted above or before"
-    return int(row[0])
+    return None if row is None else int(row[0])
 
 
 def missing(connection: psycopg.Connection, key: int, wanted: Iterable[bytes]) -> set[bytes]:

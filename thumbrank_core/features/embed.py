@@ -1,18 +1,19 @@
 """Embedding what a niche's pairs need, each picture and title once in its life, a batch a transaction.
 
-Killed anywhere, the next run computes what is not stored: at most the batch in flight is computed again. Workers share a
-niche by shards of digests. Which vectors there are is cache.py, which are wanted is wanted.py.
+Killed anywhere, the next run computes what is not stored: at most the batch in flight (on a GPU two) is computed again. Workers
+share a niche by shards of digests. Which vectors there are is cache.py, which are wanted is wanted.py.
 """
 
+import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
 
-import psycopg
+import numpy as np
 import torch
 
 from thumbrank_core.batches import batched
@@ -23,18 +24,19 @@ from thumbrank_core.features.encoders import CaptionEncoder, ImageEncoder, Title
 from thumbrank_core.features.measuring import measure_pictures
 from thumbrank_core.features.precision import settle
 from thumbrank_core.features.preprocess import Square, to_square
+from thumbrank_core.features.quality import unit_rows
 from thumbrank_core.features.specs import CaptionSpec, EncoderSet, ImageSpec, TitleSpec
 from thumbrank_core.features.stored import prompts_of
 from thumbrank_core.features.wanted import ALL, Shard, pictures_of, titles_of, wanted_items
 from thumbrank_core.progress import track
-from thumbrank_core.store.catalog import Miss, clear_misses, record_misses
+from thumbrank_core.store.catalog import Miss, keep_misses, record_misses
 from thumbrank_core.store.database import Database
 from thumbrank_core.store.images import ImageStore
 from thumbrank_core.store.picture import PictureError
 
 TEXT_BATCH = 64
 
-Connection = psycopg.Connection[Any]
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -54,11 +56,6 @@ class Embedded:
     unmeasured: dict[str, int] = field(default_factory=dict[str, int])
     pictures_per_second: float | None = None
     data_wait_share: float | None = None
-
-    @property
-    def coverage(self) -> float:
-        """Share of the wanted pictures that have a vector."""
-        return 1.0 - sum(self.misses.values()) / self.pictures_wanted if self.pictures_wanted else 1.0
 
 
 @lru_cache(maxsize=1)
@@ -104,7 +101,10 @@ def embed_niche(database: Database, images: ImageStore, niche: str, how: Embeddi
         pictures_wanted=len(how.shard.of(list(pictures))),
         titles_wanted=len(how.shard.of(list(titles))),
     )
-    _embed_pictures(database, images, niche, pictures, encoders.image, how, result)
+    failed = _embed_pictures(database, images, niche, pictures, encoders.image, how, result)
+    if how.shard == ALL:
+        with database.connection() as connection:  # what was missed once and is there now, or is no longer wanted
+            keep_misses(connection, "embedding", niche, failed)
     result.titles_computed = _embed_texts(
         database,
         f"{niche}: embedding titles",
@@ -130,36 +130,50 @@ def _embed_pictures(
     database: Database,
     images: ImageStore,
     niche: str,
-    owner: Mapping[bytes, str],
+    videos: Mapping[bytes, Sequence[str]],
     spec: ImageSpec,
     how: Embedding,
     result: Embedded,
-) -> None:
+) -> list[str]:
+    """Vectors of the pictures that have none; gives the videos whose picture has none after it."""
     with database.connection() as connection:
         key = cache.encoder_key(connection, spec)
-        todo = sorted(cache.missing(connection, key, how.shard.of(list(owner))))
+        todo = sorted(cache.missing(connection, key, how.shard.of(list(videos))))
     if not todo:
-        return
+        return []
     encoder = image_encoder(spec, how.offline, how.compiled)
 
     def prepare(digest: bytes) -> Square:
         return to_square(images.read(digest), encoder.side, spec.resize)
 
+    failed: list[str] = []
     waited, begun = Waited(), time.perf_counter()
     batches = decoded_ahead(todo, encoder.batch, prepare, encoder.new_batch, decoders("://" in images.place), waited)
-    with track(f"{niche}: embedding pictures", len(todo)) as advance:
+    with track(f"{niche}: embedding pictures", len(todo)) as advance, closing(batches):
         for batch, vectors in _encoded(encoder, batches):
+            usable = unit_rows(vectors)
+            misses = batch.failed | {
+                batch.digests[row]: PictureError(
+                    "not_encodable", f"{spec.model} gives no usable vector for the picture."
+                )
+                for row in np.flatnonzero(~usable)
+            }
+            for error in misses.values():
+                result.misses[error.reason] = result.misses.get(error.reason, 0) + 1
+            of_video = {video: error for digest, error in misses.items() for video in videos[digest]}
+            failed += of_video
+            digests = [batch.digests[row] for row in np.flatnonzero(usable)]
             with database.connection() as connection:
-                result.pictures_computed += cache.write(connection, key, batch.digests, vectors)
-                clear_misses(connection, "embedding", [owner[digest] for digest in batch.digests])
-                _miss(connection, niche, {owner[digest]: error for digest, error in batch.failed.items()}, result)
+                result.pictures_computed += cache.write(connection, key, digests, vectors[usable])
+                record_misses(connection, niche, _misses(of_video))
             advance(len(batch.digests) + len(batch.failed))
     seconds = time.perf_counter() - begun
     result.pictures_per_second = round(len(todo) / seconds, 1)
     result.data_wait_share = round(waited.seconds / seconds, 3)
+    return failed
 
 
-def _encoded(encoder: ImageEncoder, batches: Iterator[Batch]) -> Iterator[tuple[Batch, Vectors]]:
+def _encoded(encoder: ImageEncoder, batches: Generator[Batch]) -> Iterator[tuple[Batch, Vectors]]:
     """Each batch with its vectors; on a GPU the encoder asks for the next batch before it gives the last one's."""
     asked: deque[Batch] = deque()
 
@@ -172,13 +186,9 @@ def _encoded(encoder: ImageEncoder, batches: Iterator[Batch]) -> Iterator[tuple[
         yield asked.popleft(), vectors
 
 
-def _miss(connection: Connection, niche: str, failed: Mapping[str, PictureError], result: Embedded) -> None:
+def _misses(failed: Mapping[str, PictureError]) -> list[Miss]:
     now = datetime.now(UTC)
-    record_misses(
-        connection, niche, [Miss("embedding", video, error.reason, str(error), now) for video, error in failed.items()]
-    )
-    for error in failed.values():
-        result.misses[error.reason] = result.misses.get(error.reason, 0) + 1
+    return [Miss("embedding", video, error.reason, str(error), now) for video, error in failed.items()]
 
 
 def _embed_texts(
@@ -200,7 +210,11 @@ def _embed_texts(
     with track(description, len(todo)) as advance:
         for batch in batched(todo, TEXT_BATCH):
             vectors = encoder.encode([texts[digest] for digest in batch])
+            usable = unit_rows(vectors)
+            for row in np.flatnonzero(~usable):
+                logger.warning("%s gives no usable vector for the title %r.", spec.model, texts[batch[row]])
             with database.connection() as connection:
-                computed += cache.write(connection, key, batch, vectors)
+                digests = [batch[row] for row in np.flatnonzero(usable)]
+                computed += cache.write(connection, key, digests, vectors[usable])
             advance(len(batch))
     return computed

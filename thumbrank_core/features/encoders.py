@@ -91,6 +91,18 @@ class ImageEncoder:
         self._mean = torch.tensor(processor.image_mean, device=self.device).view(1, 3, 1, 1) * 255
         self._scale = 1 / (torch.tensor(processor.image_std, device=self.device).view(1, 3, 1, 1) * 255)
         self._copies = torch.cuda.Stream(self.device) if on_gpu else None
+        if compile:
+            self._compile_now()
+
+    def _compile_now(self) -> None:
+        try:
+            self._normalised(self.new_batch(self.batch).to(self.device))
+        except RuntimeError as error:  # all that the compiler raises
+            cause = " ".join(str(error).split())[:120]
+            raise EncoderError(
+                f"torch.compile cannot compile {self.spec.model} here ({cause}): install a C++ compiler (g++), or leave "
+                "compile off."
+            ) from None
 
     def new_batch(self, pictures: int) -> torch.Tensor:
         """An empty (pictures, side, side, 3) uint8 tensor to decode into; pinned where a GPU will fetch it."""

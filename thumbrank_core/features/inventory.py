@@ -85,7 +85,5 @@ def stored_measures(connection: psycopg.Connection, niches: Sequence[str]) -> li
 
 
 def _there(connection: psycopg.Connection, spec: Spec, wanted: Sequence[bytes]) -> int:
-    row = connection.execute(
-        "select encoder_key from thumbrank.encoders where encoder_id = %s", (spec.encoder_id,)
-    ).fetchone()
-    return 0 if row is None else len(wanted) - len(cache.missing(connection, int(row[0]), wanted))
+    key = cache.known_encoder_key(connection, spec)
+    return 0 if key is None else len(wanted) - len(cache.missing(connection, key, wanted))

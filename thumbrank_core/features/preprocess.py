@@ -11,10 +11,12 @@ import numpy.typing as npt
 from PIL import Image
 
 from thumbrank_core.features.specs import Resize
-from thumbrank_core.store.picture import decode_rgb
+from thumbrank_core.store.picture import PictureError, decode_rgb
 
 Square = npt.NDArray[np.uint8]
 """(side, side, 3), RGB."""
+
+LONGEST = 20
 
 PADDING = (124, 116, 104)
 """What stands beside a picture that does not fill its square: the mean colour of CLIP's training pictures, after
@@ -28,6 +30,11 @@ def to_square(data: bytes, side: int, resize: Resize) -> Square:
         PictureError: the bytes are not a usable picture.
     """
     image = decode_rgb(data, lambda size: _least(size, side, resize))
+    if max(image.size) > LONGEST * min(image.size):  # a crop first makes all of it as wide as the square
+        raise PictureError(
+            "extreme_shape",
+            f"the picture is {image.width}x{image.height}; no thumbnail is {LONGEST} times as long as wide.",
+        )
     return np.asarray(_RESIZES[resize](image, side))
 
 

@@ -12,6 +12,13 @@ TOLERANCE = 2e-3
 _BLOCK = 8192
 
 
+def unit_rows(vectors: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.bool_]:
+    """(n,) which of n vectors (n, d) are finite and of length one."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        lengths = np.linalg.norm(vectors.astype(np.float32), axis=1)
+        return np.abs(lengths - 1) <= TOLERANCE
+
+
 class Norms(NamedTuple):
     """Lengths of vectors. `smallest` and `largest` are of the finite ones, NaN where there is none; `bad` counts vectors
     that are not finite or more than TOLERANCE away from one."""
@@ -34,12 +41,12 @@ def norms(vectors: npt.NDArray[np.floating[Any]]) -> Norms:
 
 
 def duplicates(vectors: npt.NDArray[np.floating[Any]]) -> int:
-    """How many of n rows (n, d) equal another row, byte for byte.
+    """How many of n rows (n, d) equal an earlier row, byte for byte: n minus the number of different rows.
 
-    Rows are of distinct pictures, so that equal vectors are a broken encoder, or one picture in two files.
+    Rows are of distinct files, so that equal vectors are a broken encoder, or a few pictures in two files each.
     """
     seen = np.fromiter((hash(row.tobytes()) for row in vectors), dtype=np.int64, count=len(vectors))
     _, which, times = np.unique(seen, return_inverse=True, return_counts=True)
     # Only rows whose hashes meet are kept as bytes: of a healthy encoder that is none.
     alike = Counter(vectors[row].tobytes() for row in np.flatnonzero(times[which] > 1))
-    return sum(count for count in alike.values() if count > 1)
+    return sum(count - 1 for count in alike.values())

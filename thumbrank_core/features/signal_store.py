@@ -32,11 +32,19 @@ def measure_keys(connection: psycopg.Connection, measures: Mapping[str, str]) ->
         connection: a connection.
         measures: the signal of each measure id.
     """
+    known = _known_keys(connection, measures)
+    new = [measure for measure in measures if measure not in known]
+    if not new:  # an insert that conflicts would still use up one of 32,767 keys
+        return known
     connection.execute(
         "insert into thumbrank.measures (measure_id, signal) select * from unnest(%s::text[], %s::text[]) "
         "on conflict do nothing",
-        (list(measures), list(measures.values())),
+        (new, [measures[measure] for measure in new]),
     )
+    return _known_keys(connection, measures)
+
+
+def _known_keys(connection: psycopg.Connection, measures: Mapping[str, str]) -> dict[str, int]:
     rows = connection.execute(
         "select measure_id, measure_key from thumbrank.measures where measure_id = any(%s)", (list(measures),)
     ).fetchall()

@@ -174,7 +174,13 @@ def locate(spec: Spec) -> Located:
     weights = folder / "model.safetensors"
     if not weights.is_file():
         raise EncoderError(f"{spec.model} has no model.safetensors: only safetensors weights are loaded.")
-    if spec.sha256 is not None and _sha256(weights, weights.stat().st_mtime_ns) != spec.sha256:
+    found = _sha256(weights, weights.stat().st_mtime_ns)
+    if spec.sha256 is None:
+        raise EncoderError(
+            f"{spec.model} is a folder and has no sha256: pin its weights in config/encoders.yaml (sha256: {found}), or other "
+            "weights in it would pass for these."
+        )
+    if found != spec.sha256:
         raise EncoderError(
             f"The weights of {spec.model} are not those that config/encoders.yaml pins: reinstall them, or pin the new sha256."
         )

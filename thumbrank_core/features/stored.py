@@ -1,5 +1,6 @@
 """A niche's vectors and signals as they are stored, for checks, reports and the targets of the sub-score heads."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -26,13 +27,27 @@ Connection = psycopg.Connection[Any]
 @dataclass(frozen=True)
 class StoredNiche:
     """The vectors of a niche's distinct pictures (`image`) and titles (`title`: MiniLM, `caption`: CLIP), those that are there,
-    (n, dimension) each; `image_key`: the image encoder's. `signals`: of the videos in pairs, a row each."""
+    (n, dimension) each, of `pictures_wanted` and `titles_wanted`; `image_key`: the image encoder's. `signals`: of the videos in
+    pairs, a row each. `version`: changes with the encoders and with what there is a vector of."""
 
     image: Halves
     title: Halves
     caption: Halves
+    pictures_wanted: int
+    titles_wanted: int
     image_key: int
     signals: Signals
+    version: str
+
+    @property
+    def coverage(self) -> dict[str, float]:
+        """Share of what is wanted that has a vector, by kind; 1 where nothing is wanted."""
+        found = {
+            "pictures": (len(self.image), self.pictures_wanted),
+            "titles": (len(self.title), self.titles_wanted),
+            "captions": (len(self.caption), self.titles_wanted),
+        }
+        return {kind: there / wanted if wanted else 1.0 for kind, (there, wanted) in found.items()}
 
     @property
     def signal_coverage(self) -> dict[str, float]:
@@ -63,8 +78,23 @@ def read_niche(connection: Connection, niche: str, encoders: EncoderSet) -> Stor
     caption, captioned = cache.load(
         connection, cache.encoder_key(connection, encoders.caption), encoders.caption.dimension, titles
     )
+    digest = hashlib.sha256()
+    for spec, digests, there in (
+        (encoders.image, pictures, seen),
+        (encoders.title, titles, titled),
+        (encoders.caption, titles, captioned),
+    ):
+        digest.update(spec.encoder_id.encode())
+        digest.update(b"".join(sorted(digests[row] for row in np.flatnonzero(there))))
     return StoredNiche(
-        image[seen], title[titled], caption[captioned], image_key, read_signals(connection, items, encoders)
+        image[seen],
+        title[titled],
+        caption[captioned],
+        len(pictures),
+        len(titles),
+        image_key,
+        read_signals(connection, items, encoders),
+        digest.hexdigest()[:16],
     )
 
 

@@ -44,9 +44,12 @@ def wanted_items(connection: psycopg.Connection, niche: str) -> list[Item]:
     return [Item(str(video), str(title), bytes(picture)) for video, title, picture in rows]
 
 
-def pictures_of(items: Sequence[Item]) -> dict[bytes, str]:
-    """Distinct pictures, each with one video that shows it."""
-    return {item.picture: item.video_id for item in items}
+def pictures_of(items: Sequence[Item]) -> dict[bytes, list[str]]:
+    """Distinct pictures, each with the videos that show it."""
+    shown: dict[bytes, list[str]] = {}
+    for item in items:
+        shown.setdefault(item.picture, []).append(item.video_id)
+    return shown
 
 
 def titles_of(items: Sequence[Item]) -> dict[bytes, str]:

@@ -7,12 +7,14 @@ Who decides what goes is expiry.py (too old) and removal.py (asked for); what th
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import LiteralString
 
 import psycopg
 from psycopg import sql
 
 from thumbrank_core.features.cache import title_sha256
+from thumbrank_core.features.signals.prompts import PROMPTS
 from thumbrank_core.progress import track
 from thumbrank_core.retention.tables import TABLES, Addressed, Rows
 from thumbrank_core.store.copy import copy_out, table_name
@@ -124,11 +126,12 @@ def _digests(connection: psycopg.Connection, rule: Addressed, of_kind: LiteralSt
 
 
 def _not_stored(connection: psycopg.Connection, titles: Collection[bytes]) -> set[bytes]:
-    """Which of these are no stored title's. Hashed here: Postgres and Python do not agree on what a space is."""
-    if not titles:
-        return set()
-    rows = copy_out(connection, "select title from thumbrank.thumbnails where title is not null", None, ["text"])
-    return set(titles).difference(title_sha256(title) for (title,) in rows)
+    """Which of these are no stored title's, nor a prompt's. Hashed here: Postgres and Python differ on what a space is."""
+    prompts = {title_sha256(prompt) for prompt in chain.from_iterable(PROMPTS.values())}
+    if not prompts.issuperset(titles):
+        rows = copy_out(connection, "select title from thumbrank.thumbnails where title is not null", None, ["text"])
+        return set(titles).difference(prompts, (title_sha256(title) for (title,) in rows))
+    return set()
 
 
 def _no_owner(alias: str) -> sql.Composed:

@@ -374,6 +374,14 @@ def clear_misses(connection: psycopg.Connection, kind: MissKind, item_ids: Seque
     ).rowcount
 
 
+def keep_misses(connection: psycopg.Connection, kind: MissKind, niche: str, item_ids: Sequence[str]) -> int:
+    """Forget a niche's misses of this kind, but for these items'; how many were forgotten."""
+    return connection.execute(
+        "delete from thumbrank.misses where kind = %s and niche = %s and item_id <> all(%s)",
+        (kind, niche, list(item_ids)),
+    ).rowcount
+
+
 def record_discoveries(connection: psycopg.Connection, niche: str, discoveries: Sequence[Discovery]) -> Written:
     """Write which query found which channel when last; of several places in one call the last row stands."""
     columns = [

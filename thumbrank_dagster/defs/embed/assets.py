@@ -69,7 +69,6 @@ def embeddings(
     from thumbrank_core.features.specs import load_set
     from thumbrank_core.features.stored import read_niche
     from thumbrank_core.features.workers import Task, start
-    from thumbrank_core.store.versions import data_version
 
     niche = context.partition_key
     with one_sentence():
@@ -82,19 +81,18 @@ def embeddings(
         embedded = embed_niche(state.database, state.images, niche, how)
         with state.database.connection() as connection:
             stored = read_niche(connection, niche, encoders)
-            checks = check_embeddings(connection, niche, encoders, embedded, stored)
-            version = data_version(connection, "pictures", niche) + data_version(connection, "pairs", niche)
+            checks = check_embeddings(connection, niche, embedded, stored)
     return dg.MaterializeResult(
         metadata=counts(
             embedded,
             niche=niche,
-            coverage=embedded.coverage,
+            coverage=stored.coverage["pictures"],
             encoder_set=encoders.name,
             image_encoder=encoders.image.encoder_id,
             title_encoder=encoders.title.encoder_id,
             signal_coverage=stored.signal_coverage,
             signal_correlations=_correlations(stored.signals),
         ),
-        data_version=dg.DataVersion(f"{encoders.name}-{version}"),
+        data_version=dg.DataVersion(stored.version),
         check_results=checks,
     )
