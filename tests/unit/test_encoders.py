@@ -127,7 +127,7 @@ def test_a_precision_that_was_not_settled_is_not_guessed():
 
 
 @pytest.mark.parametrize(
-    ("rows", "widest", "pictures"), [(50, 3072, 16), (257, 4096, 2), (37, 384, 128), (9999, 9999, 1), (1, 8, 256)]
+    ("rows", "widest", "pictures"), [(50, 3072, 16), (257, 4096, 4), (37, 384, 256), (9999, 9999, 1), (1, 8, 256)]
 )
 def test_a_cpu_s_batch_stays_in_its_cache(rows, widest, pictures):
     assert cpu_batch(rows, widest) == pictures

@@ -27,9 +27,9 @@ from thumbrank_core.features.specs import (
 Vectors = npt.NDArray[np.float32]
 
 GPU_BATCH = 256
-CPU_BATCH_BYTES = 10 * 2**20
+CPU_BATCH_BYTES = 18 * 2**20
 """How large the widest activation of a batch gets on a CPU: it stays in the last-level cache, and below what glibc gives back
-to the kernel after every layer (measured with ViT-B/32: 32 pictures a batch fault 67,000 pages in and cost 5 % more)."""
+to the kernel after every layer (measured: ViT-B/32 is fastest at 16 pictures a batch, ViT-L/14 at 4, on a cache of 32 MB)."""
 LARGEST_CPU_BATCH = 256
 
 
@@ -44,6 +44,15 @@ def cpu_batch(rows: int, widest: int) -> int:
     """The largest power of two of pictures whose widest activation, (rows, widest) float32 each, stays in the cache."""
     pictures = max(1, CPU_BATCH_BYTES // (rows * widest * 4))
     return min(LARGEST_CPU_BATCH, 1 << (pictures.bit_length() - 1))
+
+
+class _QuickGelu(torch.nn.Module):
+    """CLIP's x * sigmoid(1.702 x), written into its input: the plain one fills three new tensors of a batch's widest
+    activation, which cost ViT-B/32 a sixth of its time on a CPU."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Any shape; `x` is overwritten."""
+        return torch.nn.functional.silu(x.mul_(1.702), inplace=True).mul_(1 / 1.702)
 
 
 class _Launched(NamedTuple):
@@ -87,6 +96,7 @@ class ImageEncoder:
         on_gpu = self.device.type == "cuda"
         self.batch = GPU_BATCH if on_gpu else cpu_batch(rows, int(model.config.intermediate_size))
         """How many pictures a batch should have."""
+        _gelu_in_place(model)
         self._model: Any = torch.compile(model, dynamic=False) if compile else model
         self._mean = torch.tensor(processor.image_mean, device=self.device).view(1, 3, 1, 1) * 255
         self._scale = 1 / (torch.tensor(processor.image_std, device=self.device).view(1, 3, 1, 1) * 255)
@@ -217,6 +227,14 @@ class TitleEncoder:
             show_progress_bar=False,
         )
         return _normalised(vectors)
+
+
+def _gelu_in_place(model: torch.nn.Module) -> None:
+    from transformers.activations import QuickGELUActivation
+
+    for name, module in list(model.named_modules()):
+        if isinstance(module, QuickGELUActivation):  # a layer's output, which nothing else reads
+            model.set_submodule(name, _QuickGelu())
 
 
 def _quiet() -> None:
