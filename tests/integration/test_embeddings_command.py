@@ -86,6 +86,7 @@ def test_an_empty_database_says_so(thumbrank):
 
 def test_status_shows_encoders_niches_and_measures(thumbrank, made):
     done = thumbrank("status")
+    assert ":package:" in done.stdout, "an id is no markup"
     assert done.exit_code == 0, done.output
     assert line(done, ENCODERS.image.encoder_id) == [ENCODERS.image.encoder_id, "image", "3", "< 0.1"]
     assert line(done, "tech ") == ["tech", "3 of 4", "1 of 4", "0 of 4"]

@@ -56,7 +56,7 @@ def test_videos_of_a_week_and_older_are_too_few_to_train_on_and_it_says_so(done)
 
 def test_the_guide_s_label_is_a_clock_on_young_videos(done):
     guide, figures = done[2], done[4]
-    assert "gaming: 313 pairs in 27 channels, 150 pictures embedded (150 distinct)" in guide.stderr
+    assert "gaming: 313 pairs in 27 channels, 116 pictures embedded (116 distinct)" in guide.stderr
     everywhere = figures["all_pairs"]
     assert (everywhere["n_pairs"], everywhere["n_channels"]) == (313, 27)
     assert everywhere["newer_wins"] == pytest.approx(0.82, abs=0.01)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text  # an id is no markup: ":package:" would become a picture of a parcel
 
 from thumbrank_core.commands.common import opened, stdout
 from thumbrank_core.commands.retention import Yes
@@ -79,7 +80,7 @@ def prune_command(yes: Yes = False) -> None:
 def _show_vectors(vectors: "list[StoredEncoder]") -> None:
     table = _table("Vectors", ("encoder", "modality"), ("vectors", "MB"))
     for row in vectors:
-        table.add_row(row.encoder_id, row.modality, f"{row.vectors:,}", _megabytes(row.size))
+        table.add_row(Text(row.encoder_id), row.modality, f"{row.vectors:,}", _megabytes(row.size))
     stdout().print(table)
 
 
@@ -107,7 +108,7 @@ def _show_pruned(word: str, pruned: "list[Pruned]") -> None:
     for row in pruned:
         rows = f"{row.rows:,}"
         figures = (rows, "", _megabytes(row.size)) if row.kind == "vectors" else ("", rows, "")
-        table.add_row(row.of, row.because, *figures)
+        table.add_row(Text(row.of), row.because, *figures)
     stdout().print(table)
 
 
