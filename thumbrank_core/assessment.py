@@ -21,6 +21,7 @@ from thumbrank_core.evaluation.records import record_evaluation
 from thumbrank_core.evaluation.truth import Truth
 from thumbrank_core.features.precision import as_trained
 from thumbrank_core.features.specs import EncoderSet, load_set
+from thumbrank_core.features.tuned import tuned_base, tuned_set
 from thumbrank_core.labels.labelling import read_curves
 from thumbrank_core.metrics import channel_sums, pair_concordance
 from thumbrank_core.model.bundle import Bundle, load_bundle
@@ -28,7 +29,8 @@ from thumbrank_core.registry import Registry, Version
 from thumbrank_core.settings import Settings
 from thumbrank_core.store.database import Database
 from thumbrank_core.store.images import ImageStore
-from thumbrank_core.training.dataset import Dataset, DatasetError, load_dataset
+from thumbrank_core.training.dataset import Dataset, DatasetError
+from thumbrank_core.training.loading import load_dataset
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,12 @@ def _encoders(bundle: Bundle) -> EncoderSet:
         EncodersChanged: config/encoders.yaml names others under that name.
     """
     card = bundle.card
-    encoders = as_trained(load_set(card.encoder_set), card.image_encoder, card.title_encoder)
+    if card.tuned_encoder is None:
+        encoders = as_trained(load_set(card.encoder_set), card.image_encoder, card.title_encoder)
+    else:
+        folder = bundle.folder / card.tuned_encoder
+        base = tuned_base(folder).encoder_id
+        encoders = tuned_set(as_trained(load_set(card.encoder_set), base, card.title_encoder), folder)
     if (encoders.image.encoder_id, encoders.title.encoder_id) != (card.image_encoder, card.title_encoder):
         raise EncodersChanged(
             f"The encoder set {card.encoder_set} is not the one the model was trained with: train again, or restore "

@@ -13,6 +13,7 @@ from thumbrank_core.commands import (
     reach,
     retention,
     studio,
+    train,
 )
 from thumbrank_core.commands.common import OneSentence, stdout
 
@@ -35,4 +36,5 @@ app.add_typer(ab.app)
 app.add_typer(exporting.app)
 app.add_typer(retention.app)
 app.add_typer(embeddings.app, name="embeddings")
+app.add_typer(train.app)
 app.add_typer(reach.app, name="reach")

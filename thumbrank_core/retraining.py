@@ -1,45 +1,150 @@
-"""Training as an event: train or find the bundle, log it to MLflow, make it the registry's challenger."""
+"""Training as an event: read the data, train or find the bundle, log it, make it the registry's challenger.
 
-from collections.abc import Callable
-from dataclasses import dataclass
+The command line, Dagster and each of several processes come through `retrain`. Of several processes the first one writes and
+registers, the others only train along.
+"""
+
+import json
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from thumbrank_core.features.specs import EncoderSet
+from thumbrank_core.model.bundle import load_bundle
+from thumbrank_core.progress import say
 from thumbrank_core.registry import Registry, Version
+from thumbrank_core.settings import Settings
+from thumbrank_core.store.database import Database
+from thumbrank_core.store.images import ImageStore
+from thumbrank_core.training import processes
 from thumbrank_core.training.dataset import Dataset
-from thumbrank_core.training.recipe import Recipe
-from thumbrank_core.training.run import TrainingRun, find_bundle, fingerprint, train_bundle
-from thumbrank_core.training.tracking import ConsoleTracker, MlflowTracker
+from thumbrank_core.training.read_outs import write_read_outs
+from thumbrank_core.training.recipe import Recipe, load_recipe
+from thumbrank_core.training.run import Stores, TrainingRun, find_bundle, fingerprint, train_bundle
+from thumbrank_core.training.stored import read_stored
+from thumbrank_core.training.tracking.console import ConsoleTracker
+from thumbrank_core.training.tracking.history import HistoryTracker
+from thumbrank_core.training.tracking.interface import Tracker
+from thumbrank_core.training.tracking.mlflow import MlflowTracker
+from thumbrank_core.training.tracking.tensorboard import TensorBoardTracker
+from thumbrank_core.training.tracking.wandb import WandbTracker
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a training is asked for. `niches`: none are all enabled ones; `encoders`: None is THUMBRANK_ENCODERS; `overrides`:
+    fields of the recipe; `resume`: a checkpoint; `wandb`: whether Weights & Biases hears of it too; `tags`: of the MLflow run."""
+
+    niches: tuple[str, ...] = ()
+    recipe: str = "default"
+    overrides: dict[str, Any] = field(default_factory=dict[str, Any])
+    encoders: str | None = None
+    resume: str | None = None
+    wandb: bool = False
+    tags: dict[str, str] = field(default_factory=dict[str, str])
+
+    def to_json(self) -> str:
+        """On one line, for the command line of a worker."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Request":
+        """What `to_json` wrote."""
+        fields = json.loads(text)
+        return cls(**fields | {"niches": tuple(fields["niches"])})
 
 
 @dataclass(frozen=True)
 class Registered:
-    """A bundle and its version in the registry."""
+    """A bundle and its version in the registry; `left_out`: pairs that the data set could not take, by reason."""
 
     run: TrainingRun
     version: Version
+    left_out: dict[str, int]
 
 
-def train_and_register(
-    dataset: Dataset,
-    recipe: Recipe,
-    encoders: EncoderSet,
-    models: Path,
-    registry: Registry,
-    new_tracker: Callable[[], MlflowTracker],
-) -> Registered:
+def retrain(request: Request, database: Database, settings: Settings) -> Registered | None:
     """Train unless nothing changed; either way the result is the challenger.
 
     A run that was killed between the bundle and the registry is finished: the bundle is kept and registered.
 
+    Returns:
+        What is registered now; None in the processes of several that only train along.
+
     Raises:
-        DatasetError: nothing to train on or to select on.
+        ThumbrankError: the recipe, the data, a checkpoint or a tracker is not usable; the sentence says which.
     """
-    known = registry.find(fingerprint(dataset, recipe, encoders))
+    recipe = load_recipe(request.recipe, request.overrides)
+    dataset, encoders = read_stored(database, settings, request.niches, request.encoders)
+    registry = Registry(settings.tracking_uri)
+    mark = fingerprint(dataset, recipe, encoders)
+    known = registry.find(mark)
     if known is not None and (card := find_bundle(known.folder)) is not None:
+        if processes.worker().rank > 0:
+            return None
         registry.point("challenger", known.number)
-        return Registered(TrainingRun(known.folder, card, trained=False), known)
-    with new_tracker() as tracker:
-        run = train_bundle(dataset, recipe, encoders, models, [ConsoleTracker(), tracker])
-        artifact_uri = tracker.add_artifacts(run.folder, "bundle")
-    return Registered(run, registry.register(run.card, run.folder, tracker.run_id, artifact_uri))
+        run = TrainingRun(known.folder, card, trained=False)
+        _write_read_outs(dataset, run)  # an owner may have consented since
+        return Registered(run, known, dataset.left_out)
+    if processes.worker().rank > 0:
+        _train(request, recipe, dataset, encoders, database, settings, ())
+        return None
+    with ExitStack() as stack:
+        name = f"{recipe.name} on {', '.join(dataset.niches)}"
+        mlflow = MlflowTracker(settings.tracking_uri, settings.home / "mlflow" / "artifacts", name, request.tags)
+        trackers: list[Tracker] = [
+            ConsoleTracker(recipe.log_every),
+            HistoryTracker(settings.models / "training_history.json"),
+            TensorBoardTracker(settings.runs / mark[:12]),
+            mlflow,
+        ]
+        if request.wandb:
+            trackers.append(WandbTracker(settings.runs, mark[:12], offline=settings.offline))
+        for tracker in trackers:
+            stack.enter_context(tracker)
+        run = _train(request, recipe, dataset, encoders, database, settings, trackers)
+        assert run is not None, "the first process writes"
+        artifact_uri = mlflow.add_artifacts(run.folder, "bundle", run.shared)
+    version = registry.register(run.card, run.folder, mlflow.run_id, artifact_uri)
+    # After the artifacts are copied: an owner's read-out stays in the owner's own file.
+    _write_read_outs(dataset, run)
+    return Registered(run, version, dataset.left_out)
+
+
+def _write_read_outs(dataset: Dataset, run: TrainingRun) -> None:
+    """Every owner's rates by the shipped score, each owner alone; an owner of whom there are none any more loses the file."""
+    if run.card.tuned_encoder is not None:  # the items' vectors are those of the encoder before
+        return
+    scores = load_bundle(run.folder).score(dataset.items.image, dataset.items.text)
+    # Of every split: an owner is one channel, and nothing of a read-out flows back into the ranker.
+    usable = np.ones(len(dataset.items), dtype=np.bool_)
+    for owner, found in write_read_outs(run.folder, run.card.fingerprint, dataset.owners, scores, usable).items():
+        say(
+            found
+            if isinstance(found, str)
+            else f"Click-through rates of {owner} are read out of the score: {found.n_videos} videos."
+        )
+
+
+def _train(
+    request: Request,
+    recipe: Recipe,
+    dataset: Dataset,
+    encoders: EncoderSet,
+    database: Database,
+    settings: Settings,
+    trackers: "list[Tracker] | tuple[()]",
+) -> TrainingRun | None:
+    return train_bundle(
+        dataset,
+        recipe,
+        encoders,
+        settings.models,
+        trackers,
+        checkpoints=settings.checkpoints,
+        resume=Path(request.resume) if request.resume else None,
+        stores=Stores(database, ImageStore(settings.images), settings.offline),
+    )

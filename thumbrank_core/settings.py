@@ -123,6 +123,16 @@ class Settings(BaseSettings):
         return self.home / "models"
 
     @property
+    def runs(self) -> Path:
+        """TensorBoard's event files, a folder each run."""
+        return self.home / "runs"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Training checkpoints, a folder each run."""
+        return self.home / "checkpoints"
+
+    @property
     def tracking_uri(self) -> str:
         """Where MLflow keeps runs and the registry."""
         return self.mlflow_tracking_uri or f"sqlite:///{self.home / 'mlflow' / 'mlflow.db'}"

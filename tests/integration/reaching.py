@@ -9,7 +9,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -104,15 +104,7 @@ def settings_of(google: Google, home: Path) -> Settings:
 
 def reach_of(google: Google, home: Path, db: Database) -> Reach:
     """As the commands make it, but without waiting before another attempt."""
-    found = Reach.of(settings_of(google, home), db)
-    return Reach(
-        found.database,
-        found.tokens,
-        found.endpoint,
-        found.mode,
-        found.client,
-        lambda: Transport(pause=lambda _seconds: None),
-    )
+    return replace(Reach.of(settings_of(google, home), db), transport=lambda: Transport(pause=lambda _seconds: None))
 
 
 @dataclass

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from mlflow.tracking import MlflowClient
 
 from tests.integration.conftest import SEEN, store_videos
 from thumbrank_core.assessment import assess
@@ -21,13 +22,10 @@ from thumbrank_core.policy import load_policy
 from thumbrank_core.registry import Registry
 from thumbrank_core.retention.removal import stores_of
 from thumbrank_core.retention.tables import TABLES
-from thumbrank_core.retraining import train_and_register
+from thumbrank_core.retraining import Request, retrain
 from thumbrank_core.settings import Settings
 from thumbrank_core.store.database import Database
 from thumbrank_core.store.images import ImageStore
-from thumbrank_core.training.dataset import load_dataset
-from thumbrank_core.training.recipe import load_recipe
-from thumbrank_core.training.tracking import MlflowTracker
 
 MODES = ("unaudited", "audited")
 SPLIT_CHANNELS = {"train": 4, "validation": 2, "test": 3}
@@ -124,11 +122,14 @@ class House:
         }
 
     def files(self, *, pages=True):
-        """The digest of every file below home, by path; MLflow's own database aside."""
+        """The digest of every file below home, by path; MLflow's own database aside, and without `pages` what a removal
+        rewrites: pages and manifests."""
         return {
             str(path.relative_to(self.home)): hashlib.sha256(path.read_bytes()).hexdigest()
             for path in sorted(self.home.rglob("*"))
-            if path.is_file() and (pages or path.suffix != ".html") and not path.name.startswith("mlflow.db")
+            if path.is_file()
+            and (pages or path.suffix not in (".html", ".parquet"))
+            and not path.name.startswith("mlflow.db")
         }
 
     def pictures(self):
@@ -283,14 +284,7 @@ def _measure(db):
 
 def _train(db, home):
     """A model, its report, and a copy of the report among MLflow's artifacts."""
-    settings, trackers = House(db, home, {}).settings, []
-
-    def tracker():
-        trackers.append(MlflowTracker(settings.tracking_uri, home / "mlflow" / "artifacts", "run", {}))
-        return trackers[-1]
-
-    registry, encoders = Registry(settings.tracking_uri), load_set("tiny")
-    dataset = load_dataset(db, ["tech"], encoders)
-    recipe = load_recipe("default", {"epochs": 2, "hidden_dim": 8})
-    train_and_register(dataset, recipe, encoders, settings.models, registry, tracker)
-    trackers[0].add_artifacts(assess(db, settings, registry).page.parent, "report")
+    settings = House(db, home, {}).settings
+    done = retrain(Request(("tech",), overrides={"epochs": 2, "hidden_dim": 8}, encoders="tiny"), db, settings)
+    page = assess(db, settings, Registry(settings.tracking_uri)).page
+    MlflowClient(tracking_uri=settings.tracking_uri).log_artifacts(done.version.run_id, str(page.parent), "report")

@@ -90,6 +90,7 @@ def test_checks_stand_at_the_borders(definitions):
         ("embeddings", "norms"),
         ("embeddings", "duplicates"),
         ("embeddings", "drift"),
+        ("trained_model", "learning"),
     }
 
 

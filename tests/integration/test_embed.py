@@ -23,7 +23,8 @@ from thumbrank_core.features.signals.definitions import MEASURES
 from thumbrank_core.features.specs import load_set
 from thumbrank_core.features.stored import read_niche
 from thumbrank_core.features.wanted import Shard, pictures_of, titles_of, wanted_items
-from thumbrank_core.features.workers import Task, WorkersError, start, work
+from thumbrank_core.features.workers import Task, start, work
+from thumbrank_core.launch import WorkersError
 from thumbrank_core.retention.prune import prune
 from thumbrank_core.settings import Settings
 from thumbrank_core.store.images import ImageStore

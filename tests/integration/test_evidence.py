@@ -12,7 +12,8 @@ from thumbrank_core.features.specs import load_set
 from thumbrank_core.labels.evidence import Clock, Staleness, clock, leaks, refusal, reliability, staleness
 from thumbrank_core.labels.labelling import read_curves
 from thumbrank_core.labels.sizes import NEEDS, sizes
-from thumbrank_core.training.dataset import DatasetError, load_dataset
+from thumbrank_core.training.dataset import DatasetError
+from thumbrank_core.training.loading import load_dataset
 
 
 def decided(db, function, *arguments):

@@ -12,7 +12,7 @@ from thumbrank_core.features.specs import load_set
 from thumbrank_core.policy import load_policy
 from thumbrank_core.retention.removal import expire
 from thumbrank_core.retention.tables import TABLES, Addressed, Rows, Stays
-from thumbrank_core.training.dataset import load_dataset
+from thumbrank_core.training.loading import load_dataset
 from thumbrank_dagster.defs.operations.retention import retention
 from thumbrank_dagster.resources.state import StateResource
 

@@ -10,7 +10,8 @@ from tests.integration.test_labels import label
 from thumbrank_core.features import cache
 from thumbrank_core.features.specs import load_set
 from thumbrank_core.labels.splits import split_of
-from thumbrank_core.training.dataset import PERIODS, SPLITS, DatasetError, load_dataset
+from thumbrank_core.training.dataset import PERIODS, SPLITS, DatasetError
+from thumbrank_core.training.loading import load_dataset
 
 ENCODERS = load_set("tiny")
 

@@ -15,9 +15,10 @@ from thumbrank_core.model.bundle import BundleError, load_bundle
 from thumbrank_core.model.losses import pair_logistic
 from thumbrank_core.model.network import Batch, ThumbnailRankingModel
 from thumbrank_core.training.dataset import DatasetError
-from thumbrank_core.training.loop import engagement_percentile, train
+from thumbrank_core.training.pipeline import train
 from thumbrank_core.training.recipe import RecipeError, load_recipe
 from thumbrank_core.training.run import fingerprint, train_bundle
+from thumbrank_core.training.targets import engagement_percentile
 
 ENCODERS = load_set("tiny")
 RECIPE = load_recipe("default", {"epochs": 12, "hidden_dim": 64})
@@ -89,7 +90,7 @@ def test_the_length_of_a_vector_does_not_matter():
 
 
 def test_pair_logistic_is_log_2_when_nothing_is_known_and_ties_want_no_difference():
-    zero, one = torch.zeros(3), torch.ones(3)
+    zero, one = torch.zeros(3), torch.ones(3) / 3
     assert pair_logistic(zero, torch.tensor([0.0, 1.0, 0.5]), one).item() == pytest.approx(np.log(2))
     tie = torch.tensor([0.5])
     assert pair_logistic(torch.tensor([2.0]), tie, torch.ones(1)) > pair_logistic(torch.zeros(1), tie, torch.ones(1))
@@ -97,7 +98,7 @@ def test_pair_logistic_is_log_2_when_nothing_is_known_and_ties_want_no_differenc
 
 def test_pair_logistic_weighs_by_channel_and_not_by_pair():
     difference, outcome = torch.tensor([3.0, -3.0, -3.0]), torch.ones(3)
-    even = pair_logistic(difference, outcome, torch.tensor([1.0, 0.5, 0.5]))
+    even = pair_logistic(difference, outcome, torch.tensor([1.0, 0.5, 0.5]) / 2)
     assert even.item() == pytest.approx((0.04859 + 3.04859) / 2, abs=1e-4)
 
 
@@ -177,7 +178,7 @@ def test_an_evaluation_without_test_channels_is_refused(learnt):
 @pytest.mark.parametrize(
     ("name", "overrides", "says"),
     [
-        ("nosuch", {}, "use one of default"),
+        ("nosuch", {}, "use one of default, guide"),
         ("../policy", {}, "is not a recipe"),
         ("default", {"epochs": 0}, "epochs is wrong"),
         ("default", {"epoch": 3}, "epoch is wrong"),

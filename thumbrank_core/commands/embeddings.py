@@ -61,10 +61,13 @@ def prune_command(yes: Yes = False) -> None:
     """
     from thumbrank_core.features.signals.definitions import MEASURES
     from thumbrank_core.features.specs import load_sets
+    from thumbrank_core.model.bundle import tuned_sets
     from thumbrank_core.retention.prune import prune
 
-    sets = load_sets().values()
-    with opened(Settings.read()) as database:
+    settings = Settings.read()
+    # A tuned tower is named by its bundle, not by config/encoders.yaml.
+    sets = [*load_sets().values(), *tuned_sets(settings.models)]
+    with opened(settings) as database:
         found = prune(database, sets, MEASURES, dry_run=not yes)
         if not found:
             typer.echo("Every vector and reading is of something stored, and of an encoder or measure in use.")

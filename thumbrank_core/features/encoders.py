@@ -62,6 +62,50 @@ class _Launched(NamedTuple):
     done: torch.cuda.Event
 
 
+class Vision:
+    """A CLIP image tower as its makers' code loads it, on the device and in evaluation mode, with what its input must be.
+
+    Args:
+        spec: the model.
+        dtype: of its weights.
+        offline: load from local files only.
+
+    Raises:
+        EncoderError: the model cannot be loaded, or is not what the configuration says.
+    """
+
+    def __init__(self, spec: ImageSpec, dtype: torch.dtype, *, offline: bool = False) -> None:
+        from transformers import CLIPVisionModelWithProjection
+        from transformers.models.clip import CLIPImageProcessorPil
+
+        _quiet()
+        self.device = best_device()
+        place = locate(spec)
+        options = _load_options(place, offline=offline)
+        with _one_sentence(spec.model, offline=offline):
+            self.model: Any = CLIPVisionModelWithProjection.from_pretrained(
+                place.name_or_path, dtype=dtype, use_safetensors=True, **options
+            )
+            self.processor: Any = CLIPImageProcessorPil.from_pretrained(place.name_or_path, **options)
+        self.model.to(self.device).eval()
+        config = self.model.config
+        _check_dimension(spec.model, int(config.projection_dim), spec.dimension)
+        self.side = int(config.image_size)
+        rows = (self.side // int(config.patch_size)) ** 2 + 1
+        self.batch = GPU_BATCH if self.device.type == "cuda" else cpu_batch(rows, int(config.intermediate_size))
+        """How many pictures a batch should have."""
+        mean, deviation = (
+            torch.tensor(values, device=self.device).view(1, 3, 1, 1) * 255
+            for values in (self.processor.image_mean, self.processor.image_std)
+        )
+        self._mean, self._scale = mean, 1 / deviation
+
+    def planes(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(n, side, side, 3) uint8 on the device -> (n, 3, side, side) float32, as the model was trained on."""
+        planes = pixels.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
+        return planes.sub_(self._mean).mul_(self._scale)
+
+
 class ImageEncoder:
     """A CLIP image tower.
 
@@ -75,32 +119,13 @@ class ImageEncoder:
     """
 
     def __init__(self, spec: ImageSpec, *, offline: bool = False, compile: bool = False) -> None:  # noqa: A002
-        from transformers import CLIPVisionModelWithProjection
-        from transformers.models.clip import CLIPImageProcessorPil
-
-        _quiet()
         self.spec = spec
-        self.device = best_device()
+        self._vision = Vision(spec, dtype_of(spec), offline=offline)
+        self.device, self.side, self.batch = self._vision.device, self._vision.side, self._vision.batch
         self._compiled = compile
-        place = locate(spec)
-        options = _load_options(place, offline=offline)
-        with _one_sentence(spec.model, offline=offline):
-            model: Any = CLIPVisionModelWithProjection.from_pretrained(
-                place.name_or_path, dtype=_dtype(spec), use_safetensors=True, **options
-            )
-            processor: Any = CLIPImageProcessorPil.from_pretrained(place.name_or_path, **options)
-        model.to(self.device).eval()
-        _check_dimension(spec.model, int(model.config.projection_dim), spec.dimension)
-        self.side = int(model.config.image_size)
-        rows = (self.side // int(model.config.patch_size)) ** 2 + 1
-        on_gpu = self.device.type == "cuda"
-        self.batch = GPU_BATCH if on_gpu else cpu_batch(rows, int(model.config.intermediate_size))
-        """How many pictures a batch should have."""
-        _gelu_in_place(model)
-        self._model: Any = torch.compile(model, dynamic=False) if compile else model
-        self._mean = torch.tensor(processor.image_mean, device=self.device).view(1, 3, 1, 1) * 255
-        self._scale = 1 / (torch.tensor(processor.image_std, device=self.device).view(1, 3, 1, 1) * 255)
-        self._copies = torch.cuda.Stream(self.device) if on_gpu else None
+        gelu_in_place(self._vision.model)
+        self._model: Any = torch.compile(self._vision.model, dynamic=False) if compile else self._vision.model
+        self._copies = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
         if compile:
             self._compile_now()
 
@@ -162,8 +187,7 @@ class ImageEncoder:
             return torch.empty((0, self.spec.dimension), device=self.device)
         if self._compiled and count < self.batch:
             pixels = torch.nn.functional.pad(pixels, (0, 0, 0, 0, 0, 0, 0, self.batch - count))
-        planes = pixels.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
-        planes = planes.sub_(self._mean).mul_(self._scale).to(_dtype(self.spec))
+        planes = self._vision.planes(pixels).to(dtype_of(self.spec))
         return self._model(pixel_values=planes).image_embeds[:count]
 
 
@@ -180,7 +204,7 @@ class CaptionEncoder:
         options = _load_options(place, offline=offline)
         with _one_sentence(spec.model, offline=offline):
             model: Any = CLIPTextModelWithProjection.from_pretrained(
-                place.name_or_path, dtype=_dtype(spec), use_safetensors=True, **options
+                place.name_or_path, dtype=dtype_of(spec), use_safetensors=True, **options
             )
             self._tokenizer: Any = AutoTokenizer.from_pretrained(place.name_or_path, **options)
         self._model: Any = model.to(self.device).eval()
@@ -211,7 +235,7 @@ class TitleEncoder:
             self._model: Any = SentenceTransformer(
                 place.name_or_path,
                 device=str(best_device()),
-                model_kwargs={"use_safetensors": True, "dtype": _dtype(spec)},
+                model_kwargs={"use_safetensors": True, "dtype": dtype_of(spec)},
                 **options,
             )
         dimension = int(self._model.get_embedding_dimension())
@@ -229,7 +253,8 @@ class TitleEncoder:
         return _normalised(vectors)
 
 
-def _gelu_in_place(model: torch.nn.Module) -> None:
+def gelu_in_place(model: torch.nn.Module) -> None:
+    """Let CLIP's activations overwrite their input, where no gradient will be asked for."""
     from transformers.activations import QuickGELUActivation
 
     for name, module in list(model.named_modules()):
@@ -245,7 +270,12 @@ def _quiet() -> None:
     transformers.logging.disable_progress_bar()
 
 
-def _dtype(spec: Spec) -> torch.dtype:
+def dtype_of(spec: Spec) -> torch.dtype:
+    """What the spec's model computes in.
+
+    Raises:
+        EncoderError: its precision is still to be settled.
+    """
     dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
     if spec.precision not in dtypes:
         raise EncoderError(f"The precision of {spec.model} is not settled yet: see features/precision.py.")

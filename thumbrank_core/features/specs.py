@@ -17,6 +17,7 @@ Resize = Literal["squash", "longest", "crop"]
 """How a 16:9 picture becomes a square (preprocess.py). A crop, CLIP's own way, throws away 44 % of the width."""
 Precision = Literal["float32", "bfloat16", "float16"]
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "float16")
+WEIGHTS = "model.safetensors"
 
 
 class EncoderError(ThumbrankError):
@@ -39,14 +40,24 @@ class _Spec(BaseModel, frozen=True):
         raise NotImplementedError
 
     @property
+    def called(self) -> str:
+        """The model's name in the id."""
+        return self.model
+
+    @property
     def preprocessing(self) -> str:
         """What happens before the model, as part of the id."""
         return "nfc"
 
+    @property
+    def pinned_in(self) -> str:
+        """The file that says what the model must be."""
+        return "config/encoders.yaml"
+
     def id_in(self, precision: Precision) -> str:
         """The id of its vectors when they are computed in that precision."""
         pin = self.revision or (self.sha256 or "unpinned")[:16]
-        return f"{self.kind}:{self.model}@{pin}:{self.preprocessing}:{precision}"
+        return f"{self.kind}:{self.called}@{pin}:{self.preprocessing}:{precision}"
 
     @property
     def encoder_id(self) -> str:
@@ -74,6 +85,31 @@ class ImageSpec(_Spec, frozen=True):
     def preprocessing(self) -> str:
         """How the picture became a square."""
         return self.resize
+
+
+class TunedSpec(ImageSpec, frozen=True):
+    """An image tower whose blocks were fine-tuned here (tuned.py); `model` is the folder beside its bundle.
+
+    Its vectors are not in the space of the tower it was before, and so not in that of the captions.
+    """
+
+    base: ImageSpec
+    """What it was before, its precision settled."""
+
+    @property
+    def kind(self) -> str:
+        """CLIP, changed."""
+        return "clip-tuned"
+
+    @property
+    def called(self) -> str:
+        """As it was called before: where its folder lies must not change the id."""
+        return self.base.model
+
+    @property
+    def pinned_in(self) -> str:
+        """The card beside the weights."""
+        return "the encoder.json beside them"
 
 
 class CaptionSpec(_Spec, frozen=True):
@@ -112,7 +148,12 @@ class EncoderSet(BaseModel):
     def caption(self) -> CaptionSpec:
         """CLIP's text tower, for what a picture and a title have in common."""
         shared = {"model", "revision", "sha256", "dimension", "precision"}
-        return CaptionSpec.model_validate(self.image.model_dump(include=shared))
+        return CaptionSpec.model_validate(self.before_tuning.image.model_dump(include=shared))
+
+    @property
+    def before_tuning(self) -> Self:
+        """The set whose image tower has a text tower beside it: this one, unless its image tower was fine-tuned."""
+        return self.model_copy(update={"image": self.image.base}) if isinstance(self.image, TunedSpec) else self
 
     def settled(self, image: Precision, title: Precision) -> Self:
         """The same encoders with their precisions."""
@@ -171,20 +212,25 @@ def locate(spec: Spec) -> Located:
         if spec.revision is None:
             raise EncoderError(f"{spec.model} comes from the hub and has no revision: pin one in config/encoders.yaml.")
         return Located(spec.model, spec.revision, is_local=False)
-    weights = folder / "model.safetensors"
-    if not weights.is_file():
-        raise EncoderError(f"{spec.model} has no model.safetensors: only safetensors weights are loaded.")
-    found = _sha256(weights, weights.stat().st_mtime_ns)
+    if not (folder / WEIGHTS).is_file():
+        raise EncoderError(f"{spec.model} has no {WEIGHTS}: only safetensors weights are loaded.")
+    found = weights_digest(folder)
     if spec.sha256 is None:
         raise EncoderError(
-            f"{spec.model} is a folder and has no sha256: pin its weights in config/encoders.yaml (sha256: {found}), or other "
+            f"{spec.model} is a folder and has no sha256: pin its weights in {spec.pinned_in} (sha256: {found}), or other "
             "weights in it would pass for these."
         )
     if found != spec.sha256:
         raise EncoderError(
-            f"The weights of {spec.model} are not those that config/encoders.yaml pins: reinstall them, or pin the new sha256."
+            f"The weights of {spec.model} are not those that {spec.pinned_in} pins: restore them, or pin the new sha256."
         )
     return Located(str(folder), None, is_local=True)
+
+
+def weights_digest(folder: Path) -> str:
+    """The sha256 of the weights in a folder; the same file is read once a process."""
+    weights = folder / WEIGHTS
+    return _sha256(weights, weights.stat().st_mtime_ns)
 
 
 def _local_folder(model: str) -> Path | None:

@@ -16,7 +16,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from thumbrank_core.errors import ThumbrankError
-from thumbrank_core.model.network import Batch, ThumbnailRankingModel
+from thumbrank_core.features.specs import EncoderSet, load_set
+from thumbrank_core.features.tuned import tuned_set
+from thumbrank_core.model.network import Batch, NetworkShape, ThumbnailRankingModel
 
 WEIGHTS, CARD = "model.safetensors", "bundle.json"
 SCORE_BATCH = 8192
@@ -26,27 +28,27 @@ class BundleError(ThumbrankError):
     """A bundle that cannot be used."""
 
 
-class NetworkShape(BaseModel):
-    """The arguments that rebuild the network."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    clip_dim: int
-    text_dim: int
-    hidden_dim: int
-    dropout: float
-
-
 class EpochRecord(BaseModel):
-    """One line of the training history. Losses are means over the epoch; accuracy is micro, on validation channels."""
+    """One line of the training history.
+
+    Losses are means over the epoch's steps. `train_auc` is of a fixed sample of training channels, the others of validation
+    channels, all by the weights that would be shipped: pair accuracy and AUC are micro, the correlation is the mean Spearman
+    within a channel between score and label. `items_per_second` counts scored items in the steps alone, without validation.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     epoch: int
     pair_loss: float
     engagement_loss: float
+    sub_score_loss: float | None
+    train_auc: float
     validation_accuracy: float
     validation_auc: float
+    validation_correlation: float | None
+    learning_rate: float
+    seconds: float
+    items_per_second: float
 
 
 class BundleCard(BaseModel):
@@ -54,22 +56,37 @@ class BundleCard(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: int = 1
+    format: int = 2
     fingerprint: str
     weights_sha256: str
     network: NetworkShape
     image_encoder: str
     title_encoder: str
     encoder_set: str
+    tuned_encoder: str | None
+    """The folder, inside the bundle's, of the image encoder where training tuned it."""
     label: str
+    ctr_owner: str | None
+    """Whose real click-through rates trained the absolute head; None: it learnt engagement."""
     recipe: dict[str, object]
     niches: dict[str, str]
     """Niche -> data version of the rows it learnt from."""
+    data_sha256: str
+    git_sha: str | None
+    files: dict[str, str]
+    """The other exports of these weights in the folder -> sha256."""
     n_items: int
     n_pairs: dict[str, int]
     n_channels: dict[str, int]
     best_epoch: int
+    shipped: str
+    """Which weights these are, such as "ema at epoch 12"."""
     history: list[EpochRecord]
+    notes: list[str]
+    findings: dict[str, str]
+    """What the history says against the model: kind -> sentence (training/diagnostics.py)."""
+    sub_score_agreement: dict[str, float | None]
+    """Spearman of each sub-score with its own weak signal on validation items; None without any."""
     trained_at: str
     seconds: float
 
@@ -108,7 +125,7 @@ class Bundle:
                     torch.from_numpy(image[start : start + SCORE_BATCH]),
                     torch.from_numpy(title[start : start + SCORE_BATCH]),
                 )
-                parts.append(self.model(batch).score.double().numpy())
+                parts.append(self.model.rank(batch).double().numpy())
         return np.concatenate(parts) if parts else np.empty(0)
 
 
@@ -161,6 +178,23 @@ def load_card(folder: Path) -> BundleCard:
         ) from None
 
 
+def tuned_sets(models: Path) -> list[EncoderSet]:
+    """The encoder sets with the tuned towers of the bundles below `models`.
+
+    Raises:
+        EncoderError: a bundle names a tuned encoder whose folder is not whole, or a set that is no longer configured.
+    """
+    found: list[EncoderSet] = []
+    for path in sorted(models.glob(f"*/{CARD}")):
+        try:
+            card = load_card(path.parent)
+        except BundleError:
+            continue  # of an older version, which tuned nothing; it scores nothing any more
+        if card.tuned_encoder is not None:
+            found.append(tuned_set(load_set(card.encoder_set), path.parent / card.tuned_encoder))
+    return found
+
+
 def load_bundle(folder: Path) -> Bundle:
     """Load a bundle after its digest matched.
 
@@ -171,7 +205,7 @@ def load_bundle(folder: Path) -> Bundle:
     weights = folder / WEIGHTS
     if not weights.is_file() or weights_sha256(weights) != card.weights_sha256:
         raise BundleError(f"{weights} is not the file that {CARD} names (sha256 differs): restore it or train again.")
-    model = ThumbnailRankingModel(**card.network.model_dump())
+    model = ThumbnailRankingModel.of(card.network)
     try:
         model.load_state_dict(load_file(weights))
     except (SafetensorError, RuntimeError) as error:

@@ -1,7 +1,8 @@
-"""A removal from beginning to end: rows in one transaction, then files, then pages, each of which may be repeated.
+"""A removal from beginning to end: rows in one transaction, then files, manifests and pages, each of which may be repeated.
 
-A process that is killed after the commit leaves files or pages behind; the next expiry finds and removes them, because it
-asks which files and which videos on pages the database still holds, not what an earlier run had meant to remove.
+A process that is killed after the commit leaves files, manifests or pages behind; the next expiry finds and removes them,
+because it asks which files and which videos the database still holds, not what an earlier run had meant to remove. Owners'
+read-outs go before the commit: a killed removal then costs a fit, and never leaves one that nobody consents to.
 """
 
 from collections.abc import Collection, Generator
@@ -16,25 +17,33 @@ from psycopg.types.json import Jsonb
 
 from thumbrank_core.evaluation.shown import Shown
 from thumbrank_core.policy import Policy, PolicyMode
-from thumbrank_core.retention import pages, pictures
+from thumbrank_core.retention import manifests, owner_files, pages, pictures
 from thumbrank_core.retention.cascade import Gone, cascade, make_sets, unreferenced
 from thumbrank_core.retention.expiry import Ages, choose_expired
 from thumbrank_core.settings import Settings
 from thumbrank_core.store import tombstones
 from thumbrank_core.store.database import Database
 from thumbrank_core.store.images import ImageStore
+from thumbrank_core.store.owner_files import OwnerFiles
 from thumbrank_core.store.tombstones import ItemKind
+from thumbrank_core.training.manifest import Manifest, ManifestRow
 
 Action = Literal["expire", "forget"]
-FILES, PLACES = "picture_files", "report_items"
+FILES, PLACES, MADE_OF, READ_OUTS = "picture_files", "report_items", "manifest_rows", "owner_read_outs"
 
 
 @dataclass(frozen=True)
 class Stores:
-    """Everything beside the database that holds something of a video. `pages`: folders of HTML files."""
+    """Everything beside the database that holds something of a video or an owner.
+
+    `pages`: folders of HTML files. `manifests`: folders with models. `read_outs`: owners' files beside models; None: there are
+    none.
+    """
 
     images: ImageStore
     pages: tuple[Path, ...]
+    manifests: tuple[Path, ...] = ()
+    read_outs: OwnerFiles | None = None
 
 
 @dataclass(frozen=True)
@@ -42,7 +51,8 @@ class Removal:
     """What a removal took away, or with `dry_run` would.
 
     `counts`: rows by table; `thumbnails_content` and `channels_content` are rows that stayed and were emptied;
-    `picture_files` (in a dry run: those that no row would name); `report_items` are places on rendered pages.
+    `picture_files` (in a dry run: those that no row would name); `report_items` are places on rendered pages, `manifest_rows`
+    rows of models' manifests, `owner_read_outs` files of owners beside models.
     """
 
     action: Action
@@ -63,7 +73,8 @@ def stores_of(settings: Settings, images: ImageStore) -> Stores:
     Nothing of a video is ever logged to MLflow, so a remote artifact store holds nothing to remove. The local one is
     looked at all the same, should somebody have put a report there.
     """
-    return Stores(images, (settings.reports, settings.home / "mlflow" / "artifacts"))
+    artifacts = settings.home / "mlflow" / "artifacts"
+    return Stores(images, (settings.reports, artifacts), (settings.models, artifacts), OwnerFiles(settings.models))
 
 
 def expire(
@@ -74,7 +85,7 @@ def expire(
     Raises:
         ThumbrankError: a file or a page cannot be removed; the rows are gone, and the next run does the rest.
     """
-    work = _Work("expire", "all niches", policy.mode, now or datetime.now(UTC), dry_run, pages.find_pages(stores.pages))
+    work = _work("expire", "all niches", policy.mode, stores, now, dry_run=dry_run)
     files = pictures.old_enough(stores.images)
     with _rows_of(database, work) as connection:
         choose_expired(connection, Ages.of(policy, work.now), work.gone)
@@ -82,6 +93,7 @@ def expire(
         cascade(connection, work.gone, forgetting=False)
         work.files = unreferenced(connection, work.gone.pictures | files)
         work.shown = pages.unsupported(connection, {side for page in work.pages for side in page.shown})
+        work.listed = manifests.unsupported(connection, work.lists)
     return _finish(database, stores, work)
 
 
@@ -102,7 +114,7 @@ def forget(
     Raises:
         ThumbrankError: a file or a page cannot be removed; the rows are gone, and the next expiry does the rest.
     """
-    work = _Work("forget", f"{kind} {item_id}", mode, now or datetime.now(UTC), dry_run, pages.find_pages(stores.pages))
+    work = _work("forget", f"{kind} {item_id}", mode, stores, now, dry_run=dry_run)
     with _rows_of(database, work) as connection:
         for statement in _CHOOSE[kind]:
             connection.execute(statement, {"id": item_id})
@@ -111,6 +123,7 @@ def forget(
         cascade(connection, work.gone, forgetting=True)
         work.files = unreferenced(connection, work.gone.pictures)
         work.shown = {side for page in work.pages for side in page.shown if side.video_id in ids}
+        work.listed = {row for manifest in work.lists for row in manifest.rows if row.video_id in ids}
     return _finish(database, stores, work)
 
 
@@ -139,14 +152,39 @@ class _Work:
     now: datetime
     dry_run: bool
     pages: list[pages.Page]
+    lists: list[Manifest]
+    owners: OwnerFiles | None
     gone: Gone = field(default_factory=Gone)
     files: set[bytes] = field(default_factory=set[bytes])
     shown: set[Shown] = field(default_factory=set[Shown])
+    listed: set[ManifestRow] = field(default_factory=set[ManifestRow])
+    read_outs: int = 0
     audit_id: int | None = None
 
-    def removal(self, files: int, places: int) -> Removal:
-        counts = {**self.gone.rows, FILES: files, PLACES: places}
+    def removal(self, files: int, places: int, made_of: int) -> Removal:
+        counts = {**self.gone.rows, FILES: files, PLACES: places, MADE_OF: made_of, READ_OUTS: self.read_outs}
         return Removal(self.action, self.subject, self.mode, self.dry_run, counts)
+
+    def planned(self) -> Removal:
+        """What the transaction found, before files, pages and manifests are touched."""
+        return self.removal(
+            len(self.files), pages.places(self.pages, self.shown), manifests.places(self.lists, self.listed)
+        )
+
+
+def _work(
+    action: Action, subject: str, mode: PolicyMode, stores: Stores, now: datetime | None, *, dry_run: bool
+) -> _Work:
+    return _Work(
+        action,
+        subject,
+        mode,
+        now or datetime.now(UTC),
+        dry_run,
+        pages.find_pages(stores.pages),
+        manifests.find_manifests(stores.manifests),
+        stores.read_outs,
+    )
 
 
 @contextmanager
@@ -155,8 +193,12 @@ def _rows_of(database: Database, work: _Work) -> Generator[psycopg.Connection]:
     with database.connection() as connection, connection.transaction(force_rollback=work.dry_run):
         tombstones.lock_for_removal(connection)
         make_sets(connection)
+        consents = owner_files.consents(connection)
         yield connection
-        planned = work.removal(len(work.files), pages.places(work.pages, work.shown))
+        if work.owners is not None:
+            ended = owner_files.unsupported(connection, work.owners.owners(), consents)
+            work.read_outs = owner_files.delete(work.owners, ended, dry_run=work.dry_run)
+        planned = work.planned()
         if planned.total and not work.dry_run:
             work.audit_id = _record(connection, work)
 
@@ -178,23 +220,24 @@ def _record(connection: psycopg.Connection, work: _Work) -> int:
     row = connection.execute(
         "insert into thumbrank.retention_audit (done_at, action, policy_mode, subject, counts) values (%s, %s, %s, %s, %s) "
         "returning audit_id",
-        (work.now, work.action, work.mode, work.subject, Jsonb(work.removal(0, 0).counts)),
+        (work.now, work.action, work.mode, work.subject, Jsonb(work.removal(0, 0, 0).counts)),
     ).fetchone()
     assert row is not None, "an insert with returning returns its row"
     return int(row[0])
 
 
 def _finish(database: Database, stores: Stores, work: _Work) -> Removal:
-    """After the commit: files and pages, and their counts into the audit row."""
+    """After the commit: files, manifests and pages, and their counts into the audit row."""
     if work.dry_run:
-        return work.removal(len(work.files), pages.places(work.pages, work.shown))
+        return work.planned()
 
     def still_unreferenced(digests: Collection[bytes]) -> set[bytes]:
         with database.connection() as connection:
             return unreferenced(connection, digests)
 
     files = pictures.delete(stores.images, work.files, still_unreferenced)
-    removal = work.removal(files, pages.take_out(work.pages, work.shown))
+    made_of = manifests.take_out(work.lists, work.listed)
+    removal = work.removal(files, pages.take_out(work.pages, work.shown), made_of)
     if work.audit_id is not None:
         with database.connection() as connection:
             connection.execute(

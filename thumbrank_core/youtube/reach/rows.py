@@ -44,7 +44,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class Purged:
-    """What went with a consent, or would: rows by table."""
+    """What went with a consent, or would: rows by table, and `owner_read_outs`, files beside models."""
 
     counts: dict[str, int]
 

@@ -1,7 +1,8 @@
 """Logging an owner in and out, and reading the reports that came since the last time.
 
 What belongs here: the order of things. It is chosen so that a process killed anywhere leaves a state from which the same
-command goes on: rows of a report and the note that it was read are one transaction; a purge removes rows before the token.
+command goes on: rows of a report and the note that it was read are one transaction; a purge removes rows and what was fitted
+on them before the token.
 """
 
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from thumbrank_core.policy import PolicyMode, load_policy
 from thumbrank_core.progress import say, track
 from thumbrank_core.settings import Settings
 from thumbrank_core.store.database import Database
+from thumbrank_core.store.owner_files import OwnerFiles
 from thumbrank_core.youtube.quota import pacific_date
 from thumbrank_core.youtube.reach import rows
 from thumbrank_core.youtube.reach.api import Job, ReportingApi, own_channel
@@ -70,6 +72,7 @@ class Reach:
     Args:
         database: where rows are.
         tokens: where consents are.
+        read_outs: what models were fitted to an owner's figures.
         endpoint: another than Google's.
         mode: the policy's mode, for the audit.
         transport: makes what sends requests.
@@ -78,6 +81,7 @@ class Reach:
 
     database: Database
     tokens: TokenStore
+    read_outs: OwnerFiles
     endpoint: str | None
     mode: PolicyMode
     client: Callable[[], OAuthClient]
@@ -89,6 +93,7 @@ class Reach:
         return cls(
             database,
             TokenStore(settings.owners),
+            OwnerFiles(settings.models),
             settings.youtube_api_endpoint,
             load_policy(profile=settings.profile).mode,
             lambda: client_of(settings),
@@ -164,7 +169,7 @@ def _sync(reach: Reach, transport: Transport, client: OAuthClient, owner_id: str
             reach, ReportingApi(transport, _confirmed(reach, transport, client, consent), reach.endpoint), owner_id
         )
     except ConsentEndedError as error:
-        purged = rows.purge(reach.database, owner_id, "revoked", reach.mode, datetime.now(UTC))
+        purged = _purge(reach, owner_id, "revoked")
         reach.tokens.delete(owner_id)
         sentence = (
             f"{error}: its {purged.rows:,} rows and its token are removed; `thumbrank reach login` begins again with "
@@ -282,10 +287,17 @@ def logout(reach: Reach, owner_id: str, *, dry_run: bool = False) -> rows.Purged
     with reach.tokens.locked():
         if not dry_run:
             _give_back(reach, owner_id)
-        purged = rows.purge(reach.database, owner_id, "logout", reach.mode, datetime.now(UTC), dry_run=dry_run)
+        purged = _purge(reach, owner_id, "logout", dry_run=dry_run)
         if not dry_run:
             reach.tokens.delete(owner_id)
     return purged
+
+
+def _purge(reach: Reach, owner_id: str, ending: rows.Ending, *, dry_run: bool = False) -> rows.Purged:
+    """Rows and read-outs; a model that is trained later fits what is left, the owner's own Studio exports."""
+    purged = rows.purge(reach.database, owner_id, ending, reach.mode, datetime.now(UTC), dry_run=dry_run)
+    files = len(reach.read_outs.of(owner_id)) if dry_run else reach.read_outs.delete(owner_id)
+    return rows.Purged({**purged.counts, "owner_read_outs": files})
 
 
 def _give_back(reach: Reach, owner_id: str) -> None:

@@ -1,0 +1,233 @@
+"""The training pipeline: what a checkpoint keeps, what it refuses, what several processes agree on, what bad data is told."""
+
+import dataclasses
+import random
+import re
+import signal
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from tests.unit.synthetic import planted
+from thumbrank_core.model.dropout import Dropout
+from thumbrank_core.model.network import Batch, ThumbnailRankingModel
+from thumbrank_core.training.batches import Layout, Steps, Worker
+from thumbrank_core.training.checkpoint import CheckpointError
+from thumbrank_core.training.dataset import DatasetError
+from thumbrank_core.training.pipeline import LAST, TrainingError, TrainingPipeline, new_model, train
+from thumbrank_core.training.recipe import load_recipe
+
+SHORT = load_recipe(
+    "default", {"epochs": 4, "hidden_dim": 16, "checkpoint_every": 1, "batch_size": 4, "patience": None}
+)
+GUIDE = load_recipe("guide", {"epochs": 2, "hidden_dim": 16, "checkpoint_every": 1})
+
+
+def _pipeline(dataset, recipe, **more):
+    return TrainingPipeline(new_model(dataset, recipe), recipe=recipe, data=dataset, **more)
+
+
+def _stop_after(pipeline, steps, monkeypatch):
+    """Send this process SIGTERM after so many steps, as whoever ends it would."""
+    run = pipeline._begun()
+    take, done = run._take, [0]
+
+    def counted(step):
+        take(step)
+        done[0] += 1
+        if done[0] == steps:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(run, "_take", counted)
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    found, _ = planted(n_channels=60)
+    signals = np.random.default_rng(3).normal(size=(len(found.items), 6)).astype(np.float32)
+    return dataclasses.replace(found, signals=signals)
+
+
+@pytest.mark.parametrize("recipe", [SHORT, GUIDE], ids=["default", "guide"])
+def test_resumed_at_five_random_points_it_is_the_run_that_was_not_interrupted_bit_for_bit(
+    dataset, recipe, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(signal, "raise_signal", signal.raise_signal)
+    whole = _pipeline(dataset, recipe).train()
+    per_epoch = _pipeline(dataset, recipe)._begun().steps.per_epoch
+    former = signal.signal(signal.SIGTERM, lambda *_: None)  # what the signal does afterwards is not this test's
+    try:
+        for number, point in enumerate(random.Random(7).sample(range(1, recipe.epochs * per_epoch), 5)):
+            folder = tmp_path / str(number)
+            interrupted = _pipeline(dataset, recipe, checkpoints=folder)
+            with monkeypatch.context() as patch:
+                _stop_after(interrupted, point, patch)
+                with pytest.raises(KeyboardInterrupt):
+                    interrupted.train()
+            torch.manual_seed(number)  # whatever ran in between
+            resumed = _pipeline(dataset, recipe)
+            resumed.load_checkpoint(folder / LAST)
+            assert (resumed._run.epoch, resumed._run.step) == divmod(point, per_epoch) or resumed._run.step == per_epoch
+            again = resumed.train()
+            assert again.shipped == whole.shipped
+            for name, tensor in whole.model.state_dict().items():
+                assert torch.equal(tensor, again.model.state_dict()[name]), (point, name)
+            figures = [record.model_dump(exclude={"seconds", "items_per_second"}) for record in again.history]
+            assert figures == [record.model_dump(exclude={"seconds", "items_per_second"}) for record in whole.history]
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
+def test_the_guides_own_calls_save_load_and_go_on(dataset, tmp_path):
+    model = ThumbnailRankingModel(12, 6, freeze_clip=True, fine_tune_blocks=0, hidden_dim=16)
+    pipeline = TrainingPipeline(
+        model=model, learning_rate=2e-5, label_smoothing=0.15, mixup_alpha=0.3, use_swa=True, swa_start=1, data=dataset
+    )
+    pipeline.save_checkpoint(tmp_path / "model_epoch_0.pt", 0)
+    pipeline.recipe = pipeline.recipe.with_overrides({"epochs": 2})
+    with pytest.raises(CheckpointError, match=r"another recipe \(epochs was 200 and is 2\)"):
+        pipeline.load_checkpoint(tmp_path / "model_epoch_0.pt")
+    pipeline._run = None
+    pipeline.save_checkpoint(tmp_path / "model_epoch_0.pt", 0)
+    pipeline.load_checkpoint(tmp_path / "model_epoch_0.pt")
+    with pytest.raises(TrainingError, match="start_epoch is 1 and training stands at epoch 0"):
+        pipeline.train(start_epoch=1, num_epochs=2)
+    trained = pipeline.train(start_epoch=0, num_epochs=2)
+    assert trained.shipped == "swa at epoch 1"
+    assert len(trained.history) == 2
+
+
+def test_a_checkpoint_of_other_data_or_damaged_or_foreign_is_refused_in_one_sentence(dataset, tmp_path):
+    path = tmp_path / "model_epoch_0.pt"
+    _pipeline(dataset, SHORT).save_checkpoint(path)
+    other, _ = planted(n_channels=60, seed=5)
+    other.versions["tech"] = "9"
+    with pytest.raises(CheckpointError, match="other data \\(those of tech changed\\)"):
+        _pipeline(other, SHORT).load_checkpoint(path)
+    path.write_bytes(path.read_bytes()[:-3000])
+    for broken in (path, tmp_path / "foreign.pt"):
+        if not broken.exists():
+            torch.save({"weights": torch.zeros(3)}, broken)
+        with pytest.raises(CheckpointError, match="is not a checkpoint of Thumbrank, or it is damaged"):
+            _pipeline(dataset, SHORT).load_checkpoint(broken)
+    with pytest.raises(CheckpointError, match="There is no checkpoint"):
+        _pipeline(dataset, SHORT).load_checkpoint(tmp_path / "absent.pt")
+
+
+def _one_of_two(rank, store, out):
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+    dataset, _ = planted(n_channels=60)
+    trained = train(dataset, STILL)
+    if rank == 0:
+        torch.save(trained.model.state_dict(), out)
+    dist.destroy_process_group()
+
+
+STILL = SHORT.with_overrides({"dropout": 0.0, "head_dropout": 0.0})
+
+
+def test_two_processes_train_what_one_does(tmp_path):
+    data, _ = planted(n_channels=60)
+    alone = train(data, STILL).model.state_dict()
+    mp.spawn(_one_of_two, args=(str(tmp_path / "store"), str(tmp_path / "two.pt")), nprocs=2)
+    together = torch.load(tmp_path / "two.pt", weights_only=True)
+    assert max(float((alone[name] - together[name]).abs().max()) for name in alone) < 1e-4
+
+
+def test_two_processes_take_each_part_of_every_step_once(dataset):
+    pairs = dataset.of("train")
+    for batch_by in ("channel", "pair"):
+        layouts = [Layout(batch_by, 5, 0.0, 1, Worker(rank, world)) for rank, world in ((0, 1), (0, 2), (1, 2))]
+        device = torch.device("cpu")
+        target = pairs.outcome.astype(np.float32)
+        whole, *parts = (Steps(pairs, target, layout, device, weighted=True).epoch(3) for layout in layouts)
+        for number in range(len(parts[0])):
+            one, two = (part.step(number) for part in parts)
+            full = whole.step(number)
+            assert one.share + two.share == pytest.approx(1)
+            assert sorted(torch.cat([one.items, two.items]).tolist()) == sorted(full.items.tolist())
+            assert float(one.weight.sum() + two.weight.sum()) == pytest.approx(1, abs=1e-5)
+
+
+def test_every_pair_of_an_epoch_is_met_once_and_by_its_own_items(dataset):
+    pairs = dataset.of("train")
+    wanted = sorted(zip(pairs.a.tolist(), pairs.b.tolist(), strict=True))
+    for batch_by in ("channel", "pair"):
+        steps = Steps(
+            pairs, pairs.outcome.astype(np.float32), Layout(batch_by, 7, 0.0, 0), torch.device("cpu"), weighted=True
+        )
+        met = []
+        for number in range(steps.per_epoch):
+            step = steps.epoch(0).step(number)
+            met += zip(step.items[step.a].tolist(), step.items[step.b].tolist(), strict=True)
+        assert sorted(met) == wanted
+
+
+def test_dropout_keeps_the_share_and_the_mean_and_repeats_with_its_generator():
+    layer, ones = Dropout(0.3).train(), torch.ones(1001, 97)
+    torch.manual_seed(1)
+    first = layer(ones)
+    torch.manual_seed(1)
+    assert torch.equal(first, layer(ones))
+    assert float((first == 0).float().mean()) == pytest.approx(0.3, abs=0.01)
+    assert float(first.mean()) == pytest.approx(1, abs=0.01)
+    assert torch.equal(layer.eval()(ones), ones)
+
+
+def test_only_the_sub_score_heads_differ_between_signals(dataset):
+    without = train(dataclasses.replace(dataset, signals=None), SHORT).model.state_dict()
+    found = train(dataset, SHORT)
+    for name, tensor in found.model.state_dict().items():
+        assert torch.equal(tensor, without[name]) is not name.startswith("sub_scores."), name
+    assert set(found.sub_scores.n.values()) == {int((dataset.items.split == 1).sum())}
+
+
+def test_a_loss_that_explodes_is_told_and_nothing_is_written(dataset, tmp_path):
+    wild = SHORT.with_overrides({"learning_rate": 1e30, "gradient_clip": 1e30, "warmup_fraction": 0.0})
+    with pytest.raises(TrainingError, match="A loss became infinite in epoch 0: lower the learning rate"):
+        _pipeline(dataset, wild, checkpoints=tmp_path).train()
+    assert list(tmp_path.iterdir()) == []
+
+
+def _nan(data):
+    data.items.image[5, 3] = np.nan
+
+
+def _missing(data):
+    data.pairs.a[0] = len(data.items)
+
+
+def _ties(data):
+    data.pairs.outcome[:] = 0.5
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (_nan, "The image vector of video000005 is zero or not finite"),
+        (_missing, "Pair 0 names item 480, and there are vectors of 480"),
+        (_ties, "train pairs are ties, so nothing says which thumbnail is better"),
+    ],
+)
+def test_bad_data_is_one_sentence(spoil, says):
+    data, _ = planted(n_channels=40)
+    spoil(data)
+    with pytest.raises(DatasetError, match=re.escape(says) if "(" in says else says):
+        train(data, SHORT)
+
+
+def test_one_channel_only_is_one_sentence():
+    data, _ = planted(n_channels=1)
+    with pytest.raises(DatasetError, match="The only channel with pairs is not a validation channel"):
+        train(data, SHORT)
+
+
+def test_the_score_of_a_shipped_model_is_that_of_its_rank(dataset):
+    model = train(dataset, SHORT).model
+    batch = Batch(torch.from_numpy(dataset.items.image[:9]), torch.from_numpy(dataset.items.text[:9]))
+    with torch.inference_mode():
+        assert torch.equal(model(batch).score, model.rank(batch))
