@@ -23,13 +23,13 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import numpy as np
 import numpy.typing as npt
 import torch
-from measure import report
+from measure import EpochClock, report
 from simulated_datasets import SIZES, simulated
 
 import thumbrank_core
@@ -37,7 +37,6 @@ from thumbrank_core.bootstrap import DRAWS, Interval, ratio_interval
 from thumbrank_core.evaluation.references import ridge_both
 from thumbrank_core.features.encoders import best_device
 from thumbrank_core.metrics import channel_sums, pair_concordance
-from thumbrank_core.model.bundle import EpochRecord
 from thumbrank_core.training.dataset import Dataset
 from thumbrank_core.training.pipeline import train
 from thumbrank_core.training.recipe import Recipe, load_recipe
@@ -54,6 +53,7 @@ ABLATION_SIZE = 8_000
 NOT_WORSE = -0.005
 SHAPES_SCORES = [
     "training/pipeline.py",
+    "training/ongoing.py",
     "training/batches.py",
     "training/objective.py",
     "training/optimiser.py",
@@ -115,32 +115,6 @@ class Ready(NamedTuple):
     facts: dict[str, Any]
 
 
-class Watch:
-    """A tracker that takes the process's CPU time at each epoch."""
-
-    def __init__(self) -> None:
-        self.cpu: list[float] = []
-        self.records: list[EpochRecord] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def begin(self, facts: object, history: Sequence[EpochRecord]) -> None:
-        """The first epoch starts."""
-        self.cpu.append(time.process_time())
-
-    def epoch(self, record: EpochRecord) -> None:
-        """An epoch is over."""
-        self.cpu.append(time.process_time())
-        self.records.append(record)
-
-    def end(self, outcome: object) -> None:
-        """Nothing is left to take."""
-
-
 def code_version() -> str:
     """A digest of the code that shapes scores."""
     root = Path(str(thumbrank_core.__file__)).parent
@@ -161,11 +135,10 @@ def fitting_epochs(dataset: Dataset, recipe: Recipe, cap: float) -> tuple[int, f
     chosen = np.random.default_rng(0).permutation(training)[: steps * recipe.batch_size]
     keep = np.zeros(len(dataset.pairs), dtype=np.bool_)
     keep[chosen] = keep[rest] = True
-    watch = Watch()
-    train(replace(dataset, pairs=dataset.pairs.take(keep)), recipe.with_overrides({"epochs": 3}), [watch])
-    begun = watch.cpu[1]  # the first epoch warms up
-    shares = [record.seconds for record in watch.records[1:]]
-    wall_steps, cpu = sum(shares) / 2, (watch.cpu[3] - begun) / 2
+    clock = EpochClock(time.process_time)
+    train(replace(dataset, pairs=dataset.pairs.take(keep)), recipe.with_overrides({"epochs": 3}), [clock])
+    shares = [record.seconds for record in clock.records[1:]]  # the first epoch warms up
+    wall_steps, cpu = sum(shares) / 2, (clock.ends[2] - clock.ends[0]) / 2
     in_steps = min(cpu, wall_steps)  # on a shared core wall time is the longer one
     per_epoch = in_steps / steps * -(-len(training) // recipe.batch_size) + (cpu - in_steps)
     return max(FEWEST_EPOCHS, min(recipe.epochs, int(cap / per_epoch))), per_epoch

@@ -25,20 +25,19 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import numpy as np
 import torch
 from bench_recipes import SHAPES_SCORES
-from measure import report
+from measure import EpochClock, report
 from plain_guide import BATCH_SIZE, PlainGuide, Vectors, better_workers
 from torch import nn
 from train_worlds import IMAGE, TITLE, Drawn, draw_into, drawn, read_from
 
 import thumbrank_core
 from thumbrank_core.features.encoders import best_device
-from thumbrank_core.model.bundle import EpochRecord
 from thumbrank_core.model.network import ThumbnailRankingModel
 from thumbrank_core.progress import console_sink, listen
 from thumbrank_core.training.dataset import SPLITS, Dataset
@@ -152,8 +151,8 @@ class OurGuide:
 
     def __init__(self, dataset: Dataset, seed: int) -> None:
         recipe = load_recipe("guide", {"seed": seed})
-        # What train() runs: there is no public way to stop it after so many steps and to go on without a checkpoint.
-        self._run = TrainingPipeline(new_model(dataset, recipe), recipe=recipe, data=dataset)._begun()
+        # What train() runs, by hand: train() does not stop after so many steps and go on without a checkpoint.
+        self._run = TrainingPipeline(new_model(dataset, recipe), recipe=recipe, data=dataset).begun()
 
     def piece(self, reached: Callable[[int], bool]) -> tuple[int, float, float]:
         """Train until `reached(steps)`: (steps, seconds, mean pair loss). An epoch's end is not timed."""
@@ -227,42 +226,6 @@ def part_b(world: Drawn, scale: Scale) -> Row:
 # (c) recipe `default`, to its end
 
 
-class Clock:
-    """A tracker that takes the time of each epoch's end, from when it was made."""
-
-    def __init__(self) -> None:
-        self._begun = time.perf_counter()
-        self.ends: list[float] = []
-        self.records: list[EpochRecord] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def begin(self, facts: object, history: Sequence[EpochRecord]) -> None:
-        """The first epoch starts."""
-
-    def epoch(self, record: EpochRecord) -> None:
-        """An epoch is over."""
-        self.ends.append(time.perf_counter() - self._begun)
-        self.records.append(record)
-
-    def end(self, outcome: object) -> None:
-        """Training is over."""
-
-    @property
-    def step_seconds(self) -> float:
-        """Seconds in steps."""
-        return sum(record.seconds for record in self.records)
-
-    @property
-    def items(self) -> float:
-        """Items scored in steps."""
-        return sum(record.items_per_second * record.seconds for record in self.records)
-
-
 def flops_an_item(model: ThumbnailRankingModel) -> float:
     """Of the linear layers that a step of `default` goes through: 2 a weight forward, 2 for its gradient, 2 for its input's,
     which the first layer has no use for. Not counted: norms, dropout, the losses, the optimiser, sub-score heads."""
@@ -298,7 +261,7 @@ def part_c(world: Drawn, scale: Scale, plain_best: float | None) -> Row:
     """The whole of `default`; how fast, how near the machine's limit, and when it is as good as the plain loop's best."""
     recipe = load_recipe("default", {} if scale.epochs is None else {"epochs": scale.epochs})
     begun = time.perf_counter()
-    clock = Clock()
+    clock = EpochClock(time.perf_counter)
     trained = train(world.dataset, recipe, [clock])
     whole = time.perf_counter() - begun
     batch = round(mean_items_a_step(world.dataset, recipe))
@@ -399,7 +362,7 @@ def child(folder: Path, *, streamed: bool, limited: bool) -> None:
     world = read_from(folder, SEED, LARGE_PARTNERS, streamed=streamed)
     recipe = load_recipe("default", {"epochs": 1, "sub_score_epochs": 1})
     ready = time.perf_counter()
-    clock = Clock()
+    clock = EpochClock(time.perf_counter)
     with listen(console_sink()):
         train(world.dataset, recipe, [clock])
     whole = time.perf_counter() - ready

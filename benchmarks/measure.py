@@ -1,4 +1,7 @@
-"""Timing two ways of doing the same thing in one run: interleaved, medians and ratios, with the machine in the file name."""
+"""Timing two ways of doing the same thing in one run: interleaved, medians and ratios, with the machine in the file name.
+
+What belongs here: that, and the time of the epochs of a training.
+"""
 
 import json
 import os
@@ -6,9 +9,13 @@ import platform
 import resource
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from thumbrank_core.model.bundle import EpochRecord
 
 RESULTS = Path(__file__).parent / "results"
 REPEATS = 5
@@ -29,6 +36,43 @@ def _seconds(work: Callable[[], object]) -> float:
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
+
+
+class EpochClock:
+    """A tracker that takes the time of each epoch's end, from when it was made; `clock` gives seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._begun = clock()
+        self.ends: list[float] = []
+        self.records: list[EpochRecord] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def begin(self, facts: object, history: "Sequence[EpochRecord]") -> None:
+        """The first epoch starts."""
+
+    def epoch(self, record: "EpochRecord") -> None:
+        """An epoch is over."""
+        self.ends.append(self._clock() - self._begun)
+        self.records.append(record)
+
+    def end(self, outcome: object) -> None:
+        """Training is over."""
+
+    @property
+    def step_seconds(self) -> float:
+        """Seconds in steps."""
+        return sum(record.seconds for record in self.records)
+
+    @property
+    def items(self) -> float:
+        """Items scored in steps."""
+        return sum(record.items_per_second * record.seconds for record in self.records)
 
 
 def report(claim: str, packages: tuple[str, ...], rows: list[dict[str, object]]) -> None:

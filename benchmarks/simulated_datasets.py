@@ -265,6 +265,7 @@ def _assemble(
         sources=["simulator"],
         label="age_adjusted",
         left_out=left_out,
+        encoders="tiny",
     )
     return dataset, world.effects[rows]
 

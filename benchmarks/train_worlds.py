@@ -180,6 +180,7 @@ def _dataset(columns: dict[str, Array], image: Array, text: Array, seed: int, la
         sources=["drawn"],
         label="age_adjusted",
         left_out={},
+        encoders="drawn",
         signals=columns["signals"],
     )
     return Drawn(dataset, columns["effect"])

@@ -1,20 +1,21 @@
 """Starting several processes of one module: torchrun on CPUs (gloo), accelerate launch on GPUs (NCCL).
 
-What belongs here: how they are started and ended, and that they are as many as they should be. `accelerate launch --cpu` starts
-one process whatever it is asked for, so every process is told the number and checks it (`joined`). What they do is their
-module's.
+What belongs here: how they are started and ended, by which exit status too, and that they are as many as they should be.
+`accelerate launch --cpu` starts one process whatever it is asked for, so every process is told the number and checks it
+(`joined`). What they do is their module's.
 """
 
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from importlib.util import find_spec
 
 from thumbrank_core.errors import ThumbrankError
+from thumbrank_core.explain import explain
 
 PATIENCE = timedelta(days=7)
 """How long a process waits for the others; gloo's own half an hour is less than two shares may differ by."""
@@ -102,6 +103,30 @@ def joined(world_size: int) -> Generator[int]:
         dist.destroy_process_group()
 
 
+def wait_for_all(world_size: int) -> None:
+    """Go on when every process has come here."""
+    import torch.distributed as dist
+
+    if world_size > 1:
+        dist.barrier()
+
+
+def exit_status(work: Callable[[], object]) -> int:
+    """Do the work of one process and give its exit status: 130 after Ctrl-C, 1 after a mendable error, which is one sentence
+    on stderr. A defect keeps its traceback."""
+    try:
+        work()
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        sentence = explain(error)
+        if sentence is None:
+            raise
+        sys.stderr.write(sentence + "\n")
+        return 1
+    return 0
+
+
 def _begin_group() -> None:
     import torch
     import torch.distributed as dist
@@ -134,11 +159,3 @@ def _end(child: "subprocess.Popen[bytes]") -> None:
 
 def _are(count: int) -> str:
     return "is 1" if count == 1 else f"are {count}"
-
-
-def wait_for_all(world_size: int) -> None:
-    """Go on when every process has come here."""
-    import torch.distributed as dist
-
-    if world_size > 1:
-        dist.barrier()

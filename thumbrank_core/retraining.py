@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from thumbrank_core.features.specs import EncoderSet
 from thumbrank_core.model.bundle import load_bundle
 from thumbrank_core.progress import say
 from thumbrank_core.registry import Registry, Version
@@ -21,9 +20,10 @@ from thumbrank_core.store.database import Database
 from thumbrank_core.store.images import ImageStore
 from thumbrank_core.training import processes
 from thumbrank_core.training.dataset import Dataset
+from thumbrank_core.training.fine_tuning import Stores
 from thumbrank_core.training.read_outs import write_read_outs
 from thumbrank_core.training.recipe import Recipe, load_recipe
-from thumbrank_core.training.run import Stores, TrainingRun, find_bundle, fingerprint, train_bundle
+from thumbrank_core.training.run import Mark, TrainingRun, find_bundle, mark_of, train_bundle
 from thumbrank_core.training.stored import read_stored
 from thumbrank_core.training.tracking.console import ConsoleTracker
 from thumbrank_core.training.tracking.history import HistoryTracker
@@ -80,38 +80,56 @@ def retrain(request: Request, database: Database, settings: Settings) -> Registe
     recipe = load_recipe(request.recipe, request.overrides)
     dataset, encoders = read_stored(database, settings, request.niches, request.encoders)
     registry = Registry(settings.tracking_uri)
-    mark = fingerprint(dataset, recipe, encoders)
-    known = registry.find(mark)
-    if known is not None and (card := find_bundle(known.folder)) is not None:
-        if processes.worker().rank > 0:
-            return None
-        registry.point("challenger", known.number)
-        run = TrainingRun(known.folder, card, trained=False)
-        _write_read_outs(dataset, run)  # an owner may have consented since
-        return Registered(run, known, dataset.left_out)
-    if processes.worker().rank > 0:
-        _train(request, recipe, dataset, encoders, database, settings, ())
+    mark = mark_of(dataset, recipe, encoders)
+    first = processes.worker().rank == 0
+    version = registry.find(mark.fingerprint)
+    card = find_bundle(version.folder) if version is not None else None
+    if version is not None and card is not None:
+        run = TrainingRun(version.folder, card, trained=False)
+        if first:
+            registry.point("challenger", version.number)
+    else:
+        with ExitStack() as stack:
+            mlflow, trackers = _trackers(request, recipe, dataset, mark, settings) if first else (None, [])
+            for tracker in trackers:
+                stack.enter_context(tracker)
+            run = train_bundle(
+                dataset,
+                recipe,
+                encoders,
+                settings.models,
+                trackers,
+                checkpoints=settings.checkpoints,
+                resume=Path(request.resume) if request.resume else None,
+                stores=Stores(database, ImageStore(settings.images), settings.offline),
+                mark=mark,
+            )
+            uri = "" if mlflow is None or run is None else mlflow.add_artifacts(run.folder, "bundle", run.shared)
+        if mlflow is not None and run is not None:
+            version = registry.register(run.card, run.folder, mlflow.run_id, uri)
+    if not first or run is None or version is None:
         return None
-    with ExitStack() as stack:
-        name = f"{recipe.name} on {', '.join(dataset.niches)}"
-        mlflow = MlflowTracker(settings.tracking_uri, settings.home / "mlflow" / "artifacts", name, request.tags)
-        trackers: list[Tracker] = [
-            ConsoleTracker(recipe.log_every),
-            HistoryTracker(settings.models / "training_history.json"),
-            TensorBoardTracker(settings.runs / mark[:12]),
-            mlflow,
-        ]
-        if request.wandb:
-            trackers.append(WandbTracker(settings.runs, mark[:12], offline=settings.offline))
-        for tracker in trackers:
-            stack.enter_context(tracker)
-        run = _train(request, recipe, dataset, encoders, database, settings, trackers)
-        assert run is not None, "the first process writes"
-        artifact_uri = mlflow.add_artifacts(run.folder, "bundle", run.shared)
-    version = registry.register(run.card, run.folder, mlflow.run_id, artifact_uri)
-    # After the artifacts are copied: an owner's read-out stays in the owner's own file.
+    # After the artifacts are copied: an owner's read-out stays in the owner's own file. And where nothing was trained an owner
+    # may have consented since.
     _write_read_outs(dataset, run)
     return Registered(run, version, dataset.left_out)
+
+
+def _trackers(
+    request: Request, recipe: Recipe, dataset: Dataset, mark: Mark, settings: Settings
+) -> tuple[MlflowTracker, list[Tracker]]:
+    """MLflow's tracker, and everybody who hears of the run, it among them."""
+    name = f"{recipe.name} on {', '.join(dataset.niches)}"
+    mlflow = MlflowTracker(settings.tracking_uri, settings.home / "mlflow" / "artifacts", name, request.tags)
+    trackers: list[Tracker] = [
+        ConsoleTracker(recipe.log_every),
+        HistoryTracker(settings.models / "training_history.json"),
+        TensorBoardTracker(settings.runs / mark.name),
+        mlflow,
+    ]
+    if request.wandb:
+        trackers.append(WandbTracker(settings.runs, mark.name, offline=settings.offline))
+    return mlflow, trackers
 
 
 def _write_read_outs(dataset: Dataset, run: TrainingRun) -> None:
@@ -127,24 +145,3 @@ def _write_read_outs(dataset: Dataset, run: TrainingRun) -> None:
             if isinstance(found, str)
             else f"Click-through rates of {owner} are read out of the score: {found.n_videos} videos."
         )
-
-
-def _train(
-    request: Request,
-    recipe: Recipe,
-    dataset: Dataset,
-    encoders: EncoderSet,
-    database: Database,
-    settings: Settings,
-    trackers: "list[Tracker] | tuple[()]",
-) -> TrainingRun | None:
-    return train_bundle(
-        dataset,
-        recipe,
-        encoders,
-        settings.models,
-        trackers,
-        checkpoints=settings.checkpoints,
-        resume=Path(request.resume) if request.resume else None,
-        stores=Stores(database, ImageStore(settings.images), settings.offline),
-    )

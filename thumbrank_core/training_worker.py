@@ -8,11 +8,9 @@ share THUMBRANK_HOME and DATABASE_URL; the first process writes.
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 from thumbrank_core import launch
-from thumbrank_core.explain import explain
 from thumbrank_core.progress import LineSink, console_sink, listen
 from thumbrank_core.retraining import Registered, Request, retrain
 from thumbrank_core.settings import Settings
@@ -53,17 +51,7 @@ def parsed(given: Sequence[str] | None) -> tuple[Request, int]:
 
 def main(given: Sequence[str] | None = None) -> int:
     """One worker's process; a mendable error is one sentence."""
-    try:
-        work(*parsed(given))
-    except KeyboardInterrupt:
-        return 130
-    except Exception as error:
-        sentence = explain(error)
-        if sentence is None:
-            raise
-        sys.stderr.write(sentence + "\n")
-        return 1
-    return 0
+    return launch.exit_status(lambda: work(*parsed(given)))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
+from tests.integration import reaching
 from thumbrank_core.simulator.pictures import jpeg_bytes
 from thumbrank_core.simulator.server import SimulatorServer
 from thumbrank_core.simulator.world import World, WorldSettings, build_world
@@ -132,3 +133,47 @@ def collecting_db(postgres, migrated_template):
     """One database for all tests of collection; `collecting.emptied` before each."""
     with Database(postgres.create_database("collecting", template=migrated_template)) as db:
         yield db
+
+
+# Owners who consent: reaching.py
+
+
+@pytest.fixture(scope="session")
+def owned_world() -> World:
+    return build_world(reaching.WORLD)
+
+
+@pytest.fixture(scope="module")
+def served():
+    with reaching.serving() as found:
+        yield found
+
+
+@pytest.fixture
+def google(served, owned_world):
+    """A fresh Google with consent, for one test."""
+    return reaching.google_of(served, owned_world)
+
+
+@pytest.fixture(scope="module")
+def reach_url(request, postgres, migrated_template):
+    """One database for the tests of a file."""
+    name = request.module.__name__.rpartition(".")[2].removeprefix("test_")
+    return postgres.create_database(name, template=migrated_template)
+
+
+@pytest.fixture(scope="module")
+def _reach_pool(reach_url):
+    with Database(reach_url) as found:
+        yield found
+
+
+@pytest.fixture
+def reach_db(_reach_pool):
+    """That database, emptied of what owners gave."""
+    return reaching.emptied(_reach_pool)
+
+
+@pytest.fixture
+def reach(google, tmp_path, reach_db):
+    return reaching.reach_of(google, tmp_path, reach_db)

@@ -184,7 +184,7 @@ def test_where_the_text_tower_knows_words_prompts_are_embedded_kept_and_read(db,
     speaking = TINY.model_copy(update={"speaks": True})
     done = embed_niche(db, images, "tech", Embedding(speaking, offline=True))
     assert done.captions_computed == 18 + 4
-    assert prune(db, [speaking], MEASURES, dry_run=False) == []
+    assert prune(db, speaking.specs, MEASURES, dry_run=False) == []
     with db.connection() as connection:
         stored_niche = read_niche(connection, "tech", speaking)
         silent = read_niche(connection, "tech", TINY)

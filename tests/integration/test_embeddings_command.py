@@ -10,7 +10,9 @@ from thumbrank_core.cli import app
 from thumbrank_core.features import cache, signal_store
 from thumbrank_core.features.signals.definitions import MEASURES
 from thumbrank_core.features.specs import load_set
+from thumbrank_core.features.tuned import CARD, FOLDER, TunedCard, tuned_set
 from thumbrank_core.features.wanted import pictures_of, titles_of, wanted_items
+from thumbrank_core.model.bundle import CARD as BUNDLE_CARD
 from thumbrank_core.retention.prune import NO_CODE, NOTHING_STORED, UNNAMED, Pruned, prune
 
 ENCODERS = load_set("tiny")
@@ -137,9 +139,9 @@ def test_what_is_referenced_stays_and_everything_else_is_counted(db, made):
         Pruned("vectors", ENCODERS.title.encoder_id, NOTHING_STORED, 1, 2 * ENCODERS.title.dimension),
         Pruned("readings", MEASURE, NOTHING_STORED, 1, 0),
     ]
-    assert prune(db, [ENCODERS], MEASURES, dry_run=True) == expected
-    assert prune(db, [ENCODERS], MEASURES, dry_run=False) == expected
-    assert prune(db, [ENCODERS], MEASURES, dry_run=False) == []
+    assert prune(db, ENCODERS.specs, MEASURES, dry_run=True) == expected
+    assert prune(db, ENCODERS.specs, MEASURES, dry_run=False) == expected
+    assert prune(db, ENCODERS.specs, MEASURES, dry_run=False) == []
 
 
 def test_a_set_with_an_open_precision_keeps_its_vectors_in_any(db, made):
@@ -149,5 +151,48 @@ def test_a_set_with_an_open_precision_keeps_its_vectors_in_any(db, made):
             "title": ENCODERS.title.model_copy(update={"precision": "auto"}),
         }
     )
-    assert prune(db, [opened], MEASURES, dry_run=True) == []
+    assert prune(db, opened.specs, MEASURES, dry_run=True) == []
     assert sum(row.rows for row in prune(db, [], MEASURES, dry_run=True)) == 4
+
+
+# A tuned encoder is named by its folder
+
+
+@pytest.fixture
+def tuned(tmp_path, db, made):
+    """A bundle with a tuned encoder of which one picture has a vector; the encoder's card and what it is as an encoder."""
+    folder = tmp_path / "models" / "0123456789ab" / FOLDER
+    folder.mkdir(parents=True)
+    (folder.parent / BUNDLE_CARD).write_text("{}")
+    card = TunedCard(base=ENCODERS.image, sha256="1" * 64, precision="float32")
+    (folder / CARD).write_text(card.model_dump_json())
+    spec = tuned_set(ENCODERS, folder).image
+    with db.connection() as connection:
+        write(connection, spec, list(pictures_of(wanted_items(connection, "tech")))[:1])
+    return folder / CARD, spec
+
+
+def test_vectors_of_a_tuned_encoder_stay_where_its_bundle_can_no_longer_be_read(thumbrank, db, tuned):
+    before = counts(db)
+    done = thumbrank("prune", "--yes")
+    assert (done.exit_code, counts(db)) == (0, before), done.output
+    assert "Every vector and reading is of something stored" in done.output
+    card, spec = tuned
+    card.unlink()
+    assert line(thumbrank("prune", "--yes"), spec.encoder_id) == [spec.encoder_id, UNNAMED, "1", "< 0.1"]
+
+
+@pytest.mark.parametrize("broken", ["{", "a folder"])
+def test_a_tuned_encoder_s_card_that_cannot_be_read_is_one_sentence_and_nothing_goes(thumbrank, db, tuned, broken):
+    card, _ = tuned
+    card.unlink()
+    if broken == "a folder":
+        card.mkdir()
+    else:
+        card.write_text(broken)
+    litter(db)
+    before = counts(db)
+    done = thumbrank("prune", "--yes")
+    assert (done.exit_code, counts(db)) == (1, before)
+    [sentence] = done.output.splitlines()
+    assert str(card) in sentence and "train again" in sentence

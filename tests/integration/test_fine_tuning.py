@@ -19,10 +19,11 @@ from thumbrank_core.bootstrap import draw_weights, interval, ratio_draws
 from thumbrank_core.evaluation.references import ridge_image
 from thumbrank_core.features import cache
 from thumbrank_core.features.embed import Embedding, embed_niche
-from thumbrank_core.features.encoders import ImageEncoder
+from thumbrank_core.features.encoders import ImageEncoder, Vision
 from thumbrank_core.features.preprocess import to_square
 from thumbrank_core.features.specs import load_set
 from thumbrank_core.features.tuned import FOLDER, embed_pictures, tuned_set, write_encoder
+from thumbrank_core.features.wanted import wanted_items
 from thumbrank_core.metrics import channel_sums, pair_concordance
 from thumbrank_core.model.bundle import load_bundle
 from thumbrank_core.model.network import Batch
@@ -31,11 +32,13 @@ from thumbrank_core.simulator.pictures import draw
 from thumbrank_core.simulator.world import WorldSettings, build_world
 from thumbrank_core.store.images import ImageStore
 from thumbrank_core.training.dataset import Dataset, Items, Pairs
+from thumbrank_core.training.fine_tuning import Stores
 from thumbrank_core.training.loading import load_dataset
+from thumbrank_core.training.ongoing import Trained
 from thumbrank_core.training.pictures import PictureSource
-from thumbrank_core.training.pipeline import Trained, TrainingPipeline, new_model, train
+from thumbrank_core.training.pipeline import TrainingPipeline, new_model, train
 from thumbrank_core.training.recipe import load_recipe
-from thumbrank_core.training.run import Stores, train_bundle
+from thumbrank_core.training.run import train_bundle
 from thumbrank_core.training.validation import ranked
 
 TINY = load_set("tiny")
@@ -142,7 +145,7 @@ def _strokes(images: ImageStore) -> Dataset:
         period=np.ones(len(a), dtype=np.int64),
     )
     names = [f"channel{index}" for index in range(channel.max() + 1)]
-    return Dataset(items, pairs, names, ["tech"], {"tech": "1"}, ["import"], "age_adjusted", {})
+    return Dataset(items, pairs, names, ["tech"], {"tech": "1"}, ["import"], "age_adjusted", {}, TINY.name)
 
 
 @dataclass
@@ -171,7 +174,7 @@ def strokes(tmp_path_factory):
     with PictureSource(data.items, images, tower, epochs=RECIPE.epochs, scratch=home / "scratch") as source:
         trained = TrainingPipeline(model, recipe=RECIPE, data=data, source=source).train()
         scores["tuned"] = ranked(trained.model, source, np.arange(len(data.items)))
-    assert list((home / "scratch").iterdir()) == [], "the file of states goes when training is done"
+    assert list((home / "scratch").iterdir()) == [], "nothing of the pictures stays"
     return Strokes(data, images, scores, tower, trained)
 
 
@@ -232,6 +235,32 @@ def test_a_picture_that_is_gone_has_no_vector_and_is_told(strokes, db, tmp_path,
     )
     assert {digest: error.reason for digest, error in failed.items()} == {absent: "file_missing"}
     assert "000000000000 has no vector of the tuned encoder" in caplog.text
+
+
+def test_a_picture_that_the_tuned_encoder_cannot_embed_is_a_recorded_miss_of_each_video_that_shows_it(
+    db, images, tmp_path
+):
+    fill(db, images, 2, 4)
+    with db.connection() as connection:
+        first, second, *rest = wanted_items(connection, "tech")
+        connection.execute(
+            "update thumbrank.video_labels l set picture_sha256 = %s from thumbrank.thumbnails t "
+            "where t.video_key = l.video_key and t.video_id = %s",
+            (first.picture, second.video_id),
+        )
+    images.delete([first.picture])
+    vision = Vision(TINY.image, torch.float32)
+    write_encoder(tmp_path / FOLDER, vision.model, vision.processor, TINY.image, vision.device)
+    spec = tuned_set(TINY, tmp_path / FOLDER).image
+    failed = embed_pictures(db, images, spec, {first.picture, *(item.picture for item in rest)})
+    assert set(failed) == {first.picture}
+    with db.connection() as connection:
+        found = connection.execute(
+            "select kind, niche, item_id, reason from thumbrank.misses order by item_id"
+        ).fetchall()
+        _, there = cache.load(connection, cache.encoder_key(connection, spec), spec.dimension, [rest[0].picture])
+    assert found == [("embedding", "tech", item.video_id, "file_missing") for item in (first, second)]
+    assert there.all()
 
 
 def _in_order(data, vectors):

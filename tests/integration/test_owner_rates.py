@@ -11,13 +11,8 @@ from typer.testing import CliRunner
 from tests.integration.conftest import SEEN, store_videos
 from tests.integration.reaching import (
     TWO_DAYS,
-    WORLD,
-    emptied,
-    google_of,
     log_in,
-    reach_of,
     refresh_token,
-    serving,
     settings_of,
     stored,
     sync_one,
@@ -30,8 +25,6 @@ from thumbrank_core.features.specs import load_set
 from thumbrank_core.labels.click_rates import click_rates
 from thumbrank_core.policy import load_policy
 from thumbrank_core.retention.removal import Stores, expire, forget
-from thumbrank_core.simulator.world import build_world
-from thumbrank_core.store.database import Database
 from thumbrank_core.store.owner_files import OwnerFiles
 from thumbrank_core.training.manifest import MANIFEST, read_manifest, write_manifest
 from thumbrank_core.training.owner_rates import load_owner_rates
@@ -42,7 +35,7 @@ from thumbrank_core.training.tracking.mlflow import MlflowTracker
 from thumbrank_core.youtube.reach.sync import logout
 
 MINE, THEIRS = "UC" + "m" * 22, "UC" + "t" * 22
-MODEL = "0123456789ab"
+MODEL, OLDER = "0123456789ab", "ba9876543210"
 
 
 def add_reach(db, owner, source, video, rate, impressions=1_000, day="2026-07-01"):
@@ -64,7 +57,7 @@ def consent(db, owner, checked_at):
 def files(tmp_path):
     """Read-outs of both owners beside two models."""
     found = OwnerFiles(tmp_path / "models")
-    for model in (MODEL, "ba9876543210"):
+    for model in (MODEL, OLDER):
         for owner in (MINE, THEIRS):
             found.write(model, owner, "{}")
     return found
@@ -72,7 +65,7 @@ def files(tmp_path):
 
 @pytest.fixture
 def stores(images, tmp_path, files):
-    return Stores(images, (), (tmp_path / "models", tmp_path / "artifacts"), files)
+    return Stores(images, (), (tmp_path / "models",), files)
 
 
 # From rows to items
@@ -99,38 +92,6 @@ def test_each_owner_s_rates_are_indices_into_the_items_and_apart(db):
 
 
 # Consent that ends
-
-
-@pytest.fixture(scope="module")
-def owned_world():
-    return build_world(WORLD)
-
-
-@pytest.fixture(scope="module")
-def served():
-    with serving() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def reach_url(postgres, migrated_template):
-    return postgres.create_database("owner_rates", template=migrated_template)
-
-
-@pytest.fixture
-def reach_db(reach_url):
-    with Database(reach_url) as found:
-        yield emptied(found)
-
-
-@pytest.fixture
-def google(served, owned_world):
-    return google_of(served, owned_world)
-
-
-@pytest.fixture
-def reach(google, tmp_path, reach_db):
-    return reach_of(google, tmp_path, reach_db)
 
 
 @pytest.fixture
@@ -274,7 +235,7 @@ def test_a_forgotten_channel_takes_its_owner_s_read_outs(db, stores, files):
 
 @pytest.fixture
 def listed(db, images, world, tmp_path, stores):
-    """Manifests beside a model and among MLflow's artifacts, of ten stored videos; returns those by channel."""
+    """Manifests beside two models, of ten stored videos; returns those by channel."""
     views = {channel: [(10.0, 100)] * 5 for channel in (MINE, THEIRS)}
     made = store_videos(db, images, world, views, source="youtube_api")
     with db.connection() as connection:
@@ -290,8 +251,8 @@ def listed(db, images, world, tmp_path, stores):
         niche=items.niche[:10],
         split=items.split[:10],
     )
-    for folder in (tmp_path / "models" / MODEL, tmp_path / "artifacts" / "1" / "run" / "artifacts" / "bundle"):
-        write_manifest(replace(drawn, items=ten), folder / MANIFEST)
+    for model in (MODEL, OLDER):
+        write_manifest(replace(drawn, items=ten), tmp_path / "models" / model / MANIFEST)
     return made
 
 
@@ -368,7 +329,7 @@ def test_the_stores_of_settings_are_where_models_are(tmp_path, images):
 
     settings = Settings(THUMBRANK_HOME=tmp_path)
     found = stores_of(settings, images)
-    assert settings.models in found.manifests
+    assert found.manifests == (settings.models,), "none leaves it"
     assert found.read_outs is not None and found.read_outs.models == settings.models
 
 

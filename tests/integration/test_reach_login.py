@@ -20,22 +20,15 @@ from tests.integration.reaching import (
     BACKFILLED,
     SECRET,
     TWO_DAYS,
-    WORLD,
     Browser,
     count,
     csv_answer,
-    emptied,
-    google_of,
     log_in,
-    reach_of,
     refresh_token,
-    serving,
     settings_of,
     withdraw,
 )
 from thumbrank_core.cli import app
-from thumbrank_core.simulator.world import build_world
-from thumbrank_core.store.database import Database
 from thumbrank_core.youtube.reach import consent
 from thumbrank_core.youtube.reach.errors import ReachError
 from thumbrank_core.youtube.reach.sync import login
@@ -46,46 +39,19 @@ from thumbrank_dagster.resources.state import StateResource
 COMMAND = [sys.executable, "-c", "from thumbrank_core.cli import app; app()", "reach"]
 
 
-@pytest.fixture(scope="module")
-def world():
-    return build_world(WORLD)
-
-
-@pytest.fixture(scope="module")
-def served():
-    with serving() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def shared_url(postgres, migrated_template):
-    return postgres.create_database("reach_login", template=migrated_template)
-
-
-@pytest.fixture(scope="module")
-def shared_db(shared_url):
-    with Database(shared_url) as found:
-        yield found
+@pytest.fixture
+def db(reach_db):
+    return reach_db
 
 
 @pytest.fixture
-def db(shared_db):
-    return emptied(shared_db)
+def database_url(reach_url, db):
+    return reach_url
 
 
 @pytest.fixture
-def database_url(shared_url, db):
-    return shared_url
-
-
-@pytest.fixture
-def google(served, world):
-    return google_of(served, world)
-
-
-@pytest.fixture
-def owner(world):
-    return world.channels[0].id
+def owner(owned_world):
+    return owned_world.channels[0].id
 
 
 @pytest.fixture
@@ -114,12 +80,7 @@ def thumbrank(environment, owner, monkeypatch):
     return run
 
 
-@pytest.fixture
-def reach(google, tmp_path, db):
-    return reach_of(google, tmp_path, db)
-
-
-def test_login_sync_status_and_logout_from_end_to_end(thumbrank, google, db, owner, world):
+def test_login_sync_status_and_logout_from_end_to_end(thumbrank, google, db, owner, owned_world):
     done = thumbrank("login")
     assert done.exit_code == 0, done.output
     assert f"({owner}) consented" in done.output
@@ -385,9 +346,9 @@ def test_without_a_client_file_the_variable_is_named(thumbrank, monkeypatch):
     assert thumbrank("sync").exit_code == 0, "without an owner nobody needs a client"
 
 
-def test_logout_of_several_owners_asks_which_and_of_an_unknown_one_says_so(thumbrank, reach, world):
+def test_logout_of_several_owners_asks_which_and_of_an_unknown_one_says_so(thumbrank, reach, owned_world):
     assert "there is nothing to give back" in thumbrank("logout").output
-    first, second = (channel.id for channel in world.channels[:2])
+    first, second = (channel.id for channel in owned_world.channels[:2])
     log_in(reach, first)
     log_in(reach, second)
     assert "There are 2 owners" in thumbrank("logout", "--yes").output

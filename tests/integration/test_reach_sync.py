@@ -19,15 +19,11 @@ from starlette.responses import JSONResponse, Response
 from tests.integration.reaching import (
     BACKFILLED,
     TWO_DAYS,
-    WORLD,
     count,
     csv_answer,
-    emptied,
-    google_of,
     log_in,
     reach_of,
     refresh_token,
-    serving,
     settings_of,
     stored,
     sync_one,
@@ -37,7 +33,6 @@ from thumbrank_core.labels.click_rates import click_rates
 from thumbrank_core.policy import load_policy
 from thumbrank_core.retention.cascade import Gone, make_sets
 from thumbrank_core.retention.expiry import Ages, choose_expired
-from thumbrank_core.simulator.world import build_world
 from thumbrank_core.store.database import Database
 from thumbrank_core.store.tombstones import record
 from thumbrank_core.youtube.reach import api, transport
@@ -49,52 +44,20 @@ from thumbrank_core.youtube.reach.sync import logout, sync_all
 HEADER = "date,channel_id,video_id,video_thumbnail_impressions,video_thumbnail_impressions_ctr"
 
 
-@pytest.fixture(scope="module")
-def world():
-    return build_world(WORLD)
-
-
-@pytest.fixture(scope="module")
-def served():
-    with serving() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def shared_url(postgres, migrated_template):
-    return postgres.create_database("reach_sync", template=migrated_template)
-
-
-@pytest.fixture(scope="module")
-def shared_db(shared_url):
-    with Database(shared_url) as found:
-        yield found
+@pytest.fixture
+def db(reach_db):
+    return reach_db
 
 
 @pytest.fixture
-def db(shared_db):
-    return emptied(shared_db)
-
-
-@pytest.fixture
-def database_url(shared_url, db):
-    return shared_url
-
-
-@pytest.fixture
-def google(served, world):
-    return google_of(served, world)
-
-
-@pytest.fixture
-def reach(google, tmp_path, db):
-    return reach_of(google, tmp_path, db)
+def database_url(reach_url, db):
+    return reach_url
 
 
 @pytest.fixture(scope="module")
-def owner(world):
+def owner(owned_world):
     """A channel with a video that is not public any more, so that its reports have a row without an id."""
-    return next(video.channel.id for video in world.videos if not video.is_listed)
+    return next(video.channel.id for video in owned_world.videos if not video.is_listed)
 
 
 @pytest.fixture
@@ -185,8 +148,8 @@ def test_a_job_that_is_made_between_the_look_and_the_wish_is_used(reach, google,
     assert google.asked["POST jobs"] == 2
 
 
-def test_each_owner_s_click_rates_follow_the_world_s_true_effects(reach, google, db, world):
-    owners = [channel.id for channel in world.channels][:4]
+def test_each_owner_s_click_rates_follow_the_world_s_true_effects(reach, google, db, owned_world):
+    owners = [channel.id for channel in owned_world.channels][:4]
     for owner_id in owners:
         log_in(reach, owner_id)
     google.clock.advance(TWO_DAYS)
@@ -197,20 +160,20 @@ def test_each_owner_s_click_rates_follow_the_world_s_true_effects(reach, google,
             rates = click_rates(connection, owner_id, min_impressions=500).rates
         if len(rates) >= 12:
             enough += 1
-            truth = world.true_effect([rate.video_id for rate in rates])
+            truth = owned_world.true_effect([rate.video_id for rate in rates])
             assert spearmanr([rate.click_rate for rate in rates], truth).statistic > 0.5, owner_id
     assert enough >= 2
 
 
-def test_two_owners_are_kept_apart(reach, google, db, world):
-    first, second = sorted(channel.id for channel in world.channels)[:2]
+def test_two_owners_are_kept_apart(reach, google, db, owned_world):
+    first, second = sorted(channel.id for channel in owned_world.channels)[:2]
     log_in(reach, first)
     log_in(reach, second)
     google.clock.advance(TWO_DAYS)
     found = sync_all(reach)
     assert [each.owner_id for each in found] == [first, second]
     assert all(each.days == BACKFILLED for each in found)
-    mine = {video.id for video in world.videos if video.channel.id == first}
+    mine = {video.id for video in owned_world.videos if video.channel.id == first}
     assert {row[2] for row in stored(db, first)} <= mine
     assert not {row[2] for row in stored(db, second)} & mine
     with db.connection() as connection:

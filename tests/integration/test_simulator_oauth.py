@@ -8,9 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from tests.integration.reaching import WORLD, google_of, serving
 from thumbrank_core.simulator.oauth import CLIENT_ID, CLIENT_SECRET
-from thumbrank_core.simulator.world import build_world
 
 VERIFIER = "v" * 64
 CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
@@ -28,22 +26,6 @@ ASKED = {
 }
 
 
-@pytest.fixture(scope="module")
-def world():
-    return build_world(WORLD)
-
-
-@pytest.fixture(scope="module")
-def served():
-    with serving() as found:
-        yield found
-
-
-@pytest.fixture
-def google(served, world):
-    return google_of(served, world)
-
-
 @pytest.fixture
 def http(google):
     with httpx.Client(base_url=google.endpoint) as client:
@@ -51,8 +33,8 @@ def http(google):
 
 
 @pytest.fixture
-def owner(world):
-    return world.channels[0].id
+def owner(owned_world):
+    return owned_world.channels[0].id
 
 
 def consent(http, owner, **changes):
@@ -124,9 +106,9 @@ def test_an_access_token_ends_after_an_hour_and_a_refresh_token_gives_another(ht
 
 
 @pytest.mark.parametrize("kind", ["access_token", "refresh_token"])
-def test_a_revoked_consent_ends_every_token_of_its_owner_and_of_no_other(http, owner, world, kind):
+def test_a_revoked_consent_ends_every_token_of_its_owner_and_of_no_other(http, owner, owned_world, kind):
     _, tokens = exchange(http, consent(http, owner)["code"])
-    _, others = exchange(http, consent(http, world.channels[1].id)["code"])
+    _, others = exchange(http, consent(http, owned_world.channels[1].id)["code"])
     assert http.post("/revoke", data={"token": tokens[kind]}).status_code == 200
     again = http.post("/revoke", data={"token": tokens[kind]})
     assert (again.status_code, again.json()["error"]) == (400, "invalid_token")

@@ -53,7 +53,7 @@ def two_niches(db, images, world):
 def test_every_pair_comes_with_its_items_splits_and_period(db, two_niches):
     dataset = load_dataset(db, ["tech", "news"], ENCODERS)
     assert (len(dataset.pairs), len(dataset.items), dataset.left_out) == (12, 8, {})
-    assert dataset.label == "age_adjusted"
+    assert (dataset.label, dataset.encoders) == ("age_adjusted", ENCODERS.name)
     assert dataset.items.video_id == [video for channel in two_niches for video in sorted(two_niches[channel])]
     assert {SPLITS[split] for split in dataset.of("test").split} == {"test"}
     pairs, items = dataset.pairs, dataset.items

@@ -61,6 +61,7 @@ def planted(effect=1.0, *, n_channels=120, videos=12, width=12, noise=0.7, seed=
         list(sources),
         "age_adjusted",
         {},
+        "tiny",
     )
     return dataset, dict(zip(items.video_id, truth.tolist(), strict=True))
 

@@ -5,7 +5,7 @@ import pytest
 
 from thumbrank_core.features import drift
 from thumbrank_core.features.drift import Sketch, compare, sketch
-from thumbrank_core.features.quality import duplicates, norms
+from thumbrank_core.features.quality import broken_rows, duplicates, norms
 
 WIDTH = 64
 EXPECTED_SIGNS = [
@@ -123,3 +123,12 @@ def test_rows_that_equal_an_earlier_one_are_counted():
     vectors[20] = vectors[21]
     assert duplicates(vectors) == 3
     assert duplicates(vectors[:0]) == 0
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_rows_that_are_no_vectors_are_found_wherever_they_lie_in_a_memory_map(tmp_path, dtype):
+    vectors = np.lib.format.open_memmap(tmp_path / "vectors.npy", "w+", dtype, (20_000, 3))
+    vectors[:] = 7
+    vectors[0], vectors[8_192, 1], vectors[19_999, 2], vectors[5] = 0, np.nan, -np.inf, (0, 0, 1e-3)
+    assert broken_rows(vectors).tolist() == [0, 8_192, 19_999]
+    assert broken_rows(vectors[1:8_192]).tolist() == broken_rows(np.empty((0, 3), dtype)).tolist() == []

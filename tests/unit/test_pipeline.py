@@ -12,12 +12,15 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from tests.unit.synthetic import planted
+from thumbrank_core.model.bundle import EpochRecord
 from thumbrank_core.model.dropout import Dropout
 from thumbrank_core.model.network import Batch, ThumbnailRankingModel
+from thumbrank_core.training import sub_scores
 from thumbrank_core.training.batches import Layout, Steps, Worker
 from thumbrank_core.training.checkpoint import CheckpointError
-from thumbrank_core.training.dataset import DatasetError
-from thumbrank_core.training.pipeline import LAST, TrainingError, TrainingPipeline, new_model, train
+from thumbrank_core.training.dataset import SPLITS, DatasetError
+from thumbrank_core.training.ongoing import TrainingError
+from thumbrank_core.training.pipeline import LAST, TrainingPipeline, new_model, train
 from thumbrank_core.training.recipe import load_recipe
 
 SHORT = load_recipe(
@@ -32,8 +35,8 @@ def _pipeline(dataset, recipe, **more):
 
 def _stop_after(pipeline, steps, monkeypatch):
     """Send this process SIGTERM after so many steps, as whoever ends it would."""
-    run = pipeline._begun()
-    take, done = run._take, [0]
+    run = pipeline.begun()
+    take, done = run.take, [0]
 
     def counted(step):
         take(step)
@@ -41,7 +44,7 @@ def _stop_after(pipeline, steps, monkeypatch):
         if done[0] == steps:
             signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr(run, "_take", counted)
+    monkeypatch.setattr(run, "take", counted)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +60,7 @@ def test_resumed_at_five_random_points_it_is_the_run_that_was_not_interrupted_bi
 ):
     monkeypatch.setattr(signal, "raise_signal", signal.raise_signal)
     whole = _pipeline(dataset, recipe).train()
-    per_epoch = _pipeline(dataset, recipe)._begun().steps.per_epoch
+    per_epoch = _pipeline(dataset, recipe).begun().steps.per_epoch
     former = signal.signal(signal.SIGTERM, lambda *_: None)  # what the signal does afterwards is not this test's
     try:
         for number, point in enumerate(random.Random(7).sample(range(1, recipe.epochs * per_epoch), 5)):
@@ -70,7 +73,8 @@ def test_resumed_at_five_random_points_it_is_the_run_that_was_not_interrupted_bi
             torch.manual_seed(number)  # whatever ran in between
             resumed = _pipeline(dataset, recipe)
             resumed.load_checkpoint(folder / LAST)
-            assert (resumed._run.epoch, resumed._run.step) == divmod(point, per_epoch) or resumed._run.step == per_epoch
+            run = resumed.begun()
+            assert (run.epoch, run.step) == divmod(point, per_epoch) or run.step == per_epoch
             again = resumed.train()
             assert again.shipped == whole.shipped
             for name, tensor in whole.model.state_dict().items():
@@ -83,14 +87,13 @@ def test_resumed_at_five_random_points_it_is_the_run_that_was_not_interrupted_bi
 
 def test_the_guides_own_calls_save_load_and_go_on(dataset, tmp_path):
     model = ThumbnailRankingModel(12, 6, freeze_clip=True, fine_tune_blocks=0, hidden_dim=16)
-    pipeline = TrainingPipeline(
-        model=model, learning_rate=2e-5, label_smoothing=0.15, mixup_alpha=0.3, use_swa=True, swa_start=1, data=dataset
-    )
+    told = {"learning_rate": 2e-5, "label_smoothing": 0.15, "mixup_alpha": 0.3, "use_swa": True, "swa_start": 1}
+    pipeline = TrainingPipeline(model=model, **told, data=dataset)
     pipeline.save_checkpoint(tmp_path / "model_epoch_0.pt", 0)
     pipeline.recipe = pipeline.recipe.with_overrides({"epochs": 2})
     with pytest.raises(CheckpointError, match=r"another recipe \(epochs was 200 and is 2\)"):
         pipeline.load_checkpoint(tmp_path / "model_epoch_0.pt")
-    pipeline._run = None
+    pipeline = TrainingPipeline(model=model, **told, recipe=pipeline.recipe, data=dataset)
     pipeline.save_checkpoint(tmp_path / "model_epoch_0.pt", 0)
     pipeline.load_checkpoint(tmp_path / "model_epoch_0.pt")
     with pytest.raises(TrainingError, match="start_epoch is 1 and training stands at epoch 0"):
@@ -186,11 +189,42 @@ def test_only_the_sub_score_heads_differ_between_signals(dataset):
     assert set(found.sub_scores.n.values()) == {int((dataset.items.split == 1).sum())}
 
 
+def test_features_block_by_block_teach_the_heads_what_kept_ones_do(dataset, monkeypatch):
+    monkeypatch.setattr(sub_scores, "MOST_KEPT", 0)
+    monkeypatch.setattr(sub_scores, "BATCH", 16)
+    monkeypatch.setattr(sub_scores, "BLOCK", 48)  # several blocks, the last one and its last batch smaller
+    in_blocks, again = train(dataset, SHORT), train(dataset, SHORT)
+    monkeypatch.setattr(sub_scores, "MOST_KEPT", 2**30)
+    kept = train(dataset, SHORT)
+    for name, tensor in in_blocks.model.state_dict().items():
+        assert torch.allclose(tensor, kept.model.state_dict()[name], atol=1e-5), name
+        assert torch.equal(tensor, again.model.state_dict()[name]), name
+    assert in_blocks.sub_scores == again.sub_scores
+    assert in_blocks.sub_scores.agreement == pytest.approx(kept.sub_scores.agreement, abs=1e-3)
+
+
 def test_a_loss_that_explodes_is_told_and_nothing_is_written(dataset, tmp_path):
     wild = SHORT.with_overrides({"learning_rate": 1e30, "gradient_clip": 1e30, "warmup_fraction": 0.0})
     with pytest.raises(TrainingError, match="A loss became infinite in epoch 0: lower the learning rate"):
         _pipeline(dataset, wild, checkpoints=tmp_path).train()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_scores_that_explode_in_the_last_step_are_told_before_they_are_recorded(dataset):
+    wild = SHORT.with_overrides({"learning_rate": 1e30, "gradient_clip": 1e30, "warmup_fraction": 0.0})
+    one_step = wild.with_overrides({"epochs": 1, "batch_size": 1000, "averaging": "none"})
+    with pytest.raises(TrainingError, match="A score became infinite in epoch 0: lower the learning rate"):
+        train(dataset, one_step)
+
+
+def test_a_sample_of_training_channels_never_holds_ties_alone():
+    data, _ = planted(n_channels=20)
+    pairs = data.pairs
+    trained_on = np.unique(pairs.channel[pairs.split == SPLITS.index("train")])
+    pairs.outcome[np.isin(pairs.channel, trained_on[:-1])] = 0.5
+    history = train(data, SHORT).history
+    assert all(0 < record.train_auc < 1 for record in history)
+    assert [EpochRecord.model_validate_json(record.model_dump_json()) for record in history] == history
 
 
 def _nan(data):

@@ -1,5 +1,9 @@
 """CLIP cut in two, its learning rates, and its pictures: nothing is lost at the cut, on the way through a file, or on disk."""
 
+import multiprocessing
+import os
+import signal
+
 import numpy as np
 import pytest
 import torch
@@ -184,29 +188,46 @@ def test_states_from_the_file_are_those_computed_on_the_fly_and_each_picture_is_
         assert list(scratch.iterdir()) == []
         with PictureSource(rows, store, tower, epochs=2, scratch=scratch) as source:
             kept = source.take(index)
-            (file,) = scratch.iterdir()
-            assert file.stat().st_size == 6 * 2 * np.prod(tower.stem.shape), "six pictures, none of a test channel"
+            assert list(scratch.iterdir()) == [], "the file has no name"
             of_test = source.take(torch.tensor([8, 0]))
     assert torch.allclose(kept.states, fresh.states, atol=2e-3, rtol=1e-3)
     assert torch.equal(kept.states[1], kept.states[2]), "both show one picture"
     assert torch.equal(kept.title, torch.from_numpy(rows.text)[index])
     assert torch.allclose(of_test.states[1], kept.states[1], atol=2e-3, rtol=1e-3)
     assert "computed anew for every step: one epoch sees each picture about once." in said[0]
+    assert "the states of 6 pictures are kept" in said[1], "none of a test channel"
     assert "0.0 GB for 2 epochs." in said[1]
     assert list(scratch.iterdir()) == []
 
 
-def test_an_interrupted_training_leaves_its_states_to_the_run_that_resumes(items, tmp_path):
+def test_an_interrupted_training_leaves_no_states_and_the_run_that_resumes_computes_the_same(items, tmp_path):
     store, rows = items
     tower, scratch = Tower(TINY.image, 1), tmp_path / "scratch"
     with pytest.raises(KeyboardInterrupt), PictureSource(rows, store, tower, epochs=2, scratch=scratch) as source:
         before = source.take(torch.arange(8)).states
         raise KeyboardInterrupt
-    said: list[str] = []
-    store.delete(rows.picture)
-    with listen(LineSink(said.append)), PictureSource(rows, store, tower, epochs=2, scratch=scratch) as source:
+    assert list(scratch.iterdir()) == []
+    with PictureSource(rows, store, tower, epochs=2, scratch=scratch) as source:
         assert torch.equal(source.take(torch.arange(8)).states, before)
-    assert "from a run before" in said[0]
+
+
+def _killed(home, rows, when):
+    tower = Tower(TINY.image, 1)
+    if when == "while they are written":
+        tower.stem.register_forward_hook(lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    with PictureSource(rows, ImageStore(home / "images"), tower, epochs=2, scratch=home / "scratch") as source:
+        source.take(torch.arange(8))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("when", ["while they are written", "while they are used"])
+def test_a_killed_training_leaves_nothing_of_the_pictures_on_the_disk(when, items, tmp_path):
+    _, rows = items
+    process = multiprocessing.get_context("spawn").Process(target=_killed, args=(tmp_path, rows, when))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert list((tmp_path / "scratch").iterdir()) == []
 
 
 def test_a_training_picture_that_cannot_be_had_names_its_video_and_leaves_no_file(items, tmp_path):

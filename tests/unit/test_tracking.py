@@ -12,10 +12,13 @@ from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.tracking import MlflowClient
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from tests.unit.synthetic import planted
 from thumbrank_core.model.bundle import EpochRecord
 from thumbrank_core.paths import project_root
 from thumbrank_core.progress import LineSink, listen
 from thumbrank_core.training.diagnostics import Finding
+from thumbrank_core.training.pipeline import train
+from thumbrank_core.training.recipe import load_recipe
 from thumbrank_core.training.tracking import source
 from thumbrank_core.training.tracking.console import ConsoleTracker, duration
 from thumbrank_core.training.tracking.history import HistoryTracker
@@ -263,6 +266,17 @@ def test_mlflow_holds_what_it_takes_to_make_the_run_again(mlflow):
     assert CodeDatasetSource.from_json(given.dataset.source).to_dict() == {"tags": {"tech": "v1", "news": "v2"}}
     assert metric(client, tracker.run_id, "validation_auc") == [(0, 0.6012), (1, 0.6012)]
     assert metric(client, tracker.run_id, "validation_correlation") == [(0, 0.2567)]
+
+
+def test_mlflow_is_told_the_name_of_the_encoders_that_were_trained_on(mlflow):
+    client, new = mlflow
+    tracker = new()
+    dataset, _ = planted(n_channels=20)
+    with tracker:
+        train(dataset, load_recipe("default", {"epochs": 1, "hidden_dim": 8}), [tracker])
+    params = client.get_run(tracker.run_id).data.params
+    assert params["encoders"] == dataset.encoders == "tiny"
+    assert params["data_sha256"] == dataset.fingerprint()
 
 
 def test_mlflow_shows_epochs_by_tens_while_the_run_goes_on(mlflow):

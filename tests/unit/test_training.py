@@ -17,7 +17,7 @@ from thumbrank_core.model.network import Batch, ThumbnailRankingModel
 from thumbrank_core.training.dataset import DatasetError
 from thumbrank_core.training.pipeline import train
 from thumbrank_core.training.recipe import RecipeError, load_recipe
-from thumbrank_core.training.run import fingerprint, train_bundle
+from thumbrank_core.training.run import mark_of, train_bundle
 from thumbrank_core.training.targets import engagement_percentile
 
 ENCODERS = load_set("tiny")
@@ -116,11 +116,12 @@ def test_nothing_is_trained_when_nothing_changed(learnt):
 def test_data_recipe_and_encoders_each_change_the_fingerprint():
     dataset, _ = planted(n_channels=20)
     others = load_set("production").settled("float32", "float32")
-    marks = {fingerprint(dataset, RECIPE, ENCODERS), fingerprint(dataset, RECIPE, others)}
-    marks.add(fingerprint(dataset, RECIPE.model_copy(update={"seed": 9}), ENCODERS))
+    marks = {mark_of(dataset, RECIPE, ENCODERS), mark_of(dataset, RECIPE, others)}
+    marks.add(mark_of(dataset, RECIPE.model_copy(update={"seed": 9}), ENCODERS))
     dataset.pairs.outcome[0] = 1 - dataset.pairs.outcome[0]
-    marks.add(fingerprint(dataset, RECIPE, ENCODERS))
-    assert len(marks) == 4
+    marks.add(mark_of(dataset, RECIPE, ENCODERS))
+    assert len({mark.fingerprint for mark in marks}) == len({mark.name for mark in marks}) == 4
+    assert len({mark.data_sha256 for mark in marks}) == 2
 
 
 def test_a_bundle_whose_weights_were_changed_is_refused(learnt, tmp_path):

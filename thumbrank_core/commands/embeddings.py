@@ -61,21 +61,21 @@ def prune_command(yes: Yes = False) -> None:
     """
     from thumbrank_core.features.signals.definitions import MEASURES
     from thumbrank_core.features.specs import load_sets
-    from thumbrank_core.model.bundle import tuned_sets
+    from thumbrank_core.features.tuned import tuned_towers
     from thumbrank_core.retention.prune import prune
 
     settings = Settings.read()
-    # A tuned tower is named by its bundle, not by config/encoders.yaml.
-    sets = [*load_sets().values(), *tuned_sets(settings.models)]
+    # A tuned tower is named by the folder beside its bundle, not by config/encoders.yaml.
+    specs = [*(spec for one in load_sets().values() for spec in one.specs), *tuned_towers(settings.models)]
     with opened(settings) as database:
-        found = prune(database, sets, MEASURES, dry_run=not yes)
+        found = prune(database, specs, MEASURES, dry_run=not yes)
         if not found:
             typer.echo("Every vector and reading is of something stored, and of an encoder or measure in use.")
             return
         _show_pruned("Removed" if yes else "Would be removed", found)
         if not yes:
             if sys.stdin.isatty() and typer.confirm("Remove it?"):
-                _show_pruned("Removed", prune(database, sets, MEASURES, dry_run=False))
+                _show_pruned("Removed", prune(database, specs, MEASURES, dry_run=False))
             else:
                 typer.echo("Nothing was removed: add --yes to remove it.")
 

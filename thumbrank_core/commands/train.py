@@ -13,7 +13,8 @@ from thumbrank_core.settings import Settings
 
 if TYPE_CHECKING:
     from thumbrank_core.model.bundle import BundleCard
-    from thumbrank_core.retraining import Registered
+    from thumbrank_core.retraining import Registered, Request
+    from thumbrank_core.store.database import Database
 
 app = typer.Typer()
 
@@ -106,7 +107,7 @@ def _value(text: str) -> Any:
         return yaml.safe_load(text)
 
 
-def _show_plan(request: Any, database: Any, settings: Settings) -> None:
+def _show_plan(request: "Request", database: "Database", settings: Settings) -> None:
     from thumbrank_core.training.checks import check_dataset
     from thumbrank_core.training.dataset import SPLITS
     from thumbrank_core.training.recipe import load_recipe

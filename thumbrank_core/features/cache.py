@@ -16,7 +16,7 @@ from psycopg import sql
 
 from thumbrank_core.features.specs import ImageSpec, Spec
 from thumbrank_core.store.arrays import Rows, read_rows, write_rows
-from thumbrank_core.store.digests import column_of, listed, positions
+from thumbrank_core.store.digests import column_of, listed, without_row
 from thumbrank_core.store.errors import CopyError, StoreError
 
 Halves = npt.NDArray[np.float16]
@@ -66,13 +66,7 @@ def known_encoder_key(connection: psycopg.Connection, spec: Spec) -> int | None:
 
 def missing(connection: psycopg.Connection, key: int, wanted: Iterable[bytes]) -> set[bytes]:
     """Which of the wanted digests have no vector of this encoder yet."""
-    asked = list(set(wanted))
-    with listed(connection, asked) as table:
-        absent = sql.SQL(
-            "select w.position from {} w where not exists "
-            "(select from thumbrank.embeddings e where e.encoder_key = %(key)s and e.sha256 = w.sha256)"
-        ).format(table)
-        return {asked[position] for position in positions(connection, absent, {"key": key})}
+    return without_row(connection, "embeddings", "encoder_key", [key], wanted)
 
 
 def as_float16(vectors: npt.NDArray[np.floating]) -> Halves:

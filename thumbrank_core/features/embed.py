@@ -10,14 +10,13 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import lru_cache
 
 import numpy as np
 import torch
 
 from thumbrank_core.batches import batched
-from thumbrank_core.features import cache
+from thumbrank_core.features import cache, misses
 from thumbrank_core.features.cache import title_sha256
 from thumbrank_core.features.decoding import Batch, Waited, decoded_ahead, decoders
 from thumbrank_core.features.encoders import CaptionEncoder, ImageEncoder, TitleEncoder, Vectors, best_device
@@ -29,10 +28,9 @@ from thumbrank_core.features.specs import CaptionSpec, EncoderSet, ImageSpec, Ti
 from thumbrank_core.features.stored import prompts_of
 from thumbrank_core.features.wanted import ALL, Shard, pictures_of, titles_of, wanted_items
 from thumbrank_core.progress import track
-from thumbrank_core.store.catalog import Miss, keep_misses, record_misses
+from thumbrank_core.store.catalog import keep_misses
 from thumbrank_core.store.database import Database
 from thumbrank_core.store.images import ImageStore
-from thumbrank_core.store.picture import PictureError
 
 TEXT_BATCH = 64
 
@@ -152,20 +150,15 @@ def _embed_pictures(
     with track(f"{niche}: embedding pictures", len(todo)) as advance, closing(batches):
         for batch, vectors in _encoded(encoder, batches):
             usable = unit_rows(vectors)
-            misses = batch.failed | {
-                batch.digests[row]: PictureError(
-                    "not_encodable", f"{spec.model} gives no usable vector for the picture."
-                )
-                for row in np.flatnonzero(~usable)
-            }
-            for error in misses.values():
+            absent = misses.without_vector(batch, usable, spec.model)
+            for error in absent.values():
                 result.misses[error.reason] = result.misses.get(error.reason, 0) + 1
-            of_video = {video: error for digest, error in misses.items() for video in videos[digest]}
+            of_video = {video: error for digest, error in absent.items() for video in videos[digest]}
             failed += of_video
             digests = [batch.digests[row] for row in np.flatnonzero(usable)]
             with database.connection() as connection:
                 result.pictures_computed += cache.write(connection, key, digests, vectors[usable])
-                record_misses(connection, niche, _misses(of_video))
+                misses.record(connection, niche, of_video)
             advance(len(batch.digests) + len(batch.failed))
     seconds = time.perf_counter() - begun
     result.pictures_per_second = round(len(todo) / seconds, 1)
@@ -184,11 +177,6 @@ def _encoded(encoder: ImageEncoder, batches: Generator[Batch]) -> Iterator[tuple
 
     for vectors in encoder.encode(pixels()):
         yield asked.popleft(), vectors
-
-
-def _misses(failed: Mapping[str, PictureError]) -> list[Miss]:
-    now = datetime.now(UTC)
-    return [Miss("embedding", video, error.reason, str(error), now) for video, error in failed.items()]
 
 
 def _embed_texts(

@@ -19,6 +19,20 @@ def unit_rows(vectors: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.bool_]:
         return np.abs(lengths - 1) <= TOLERANCE
 
 
+def broken_rows(vectors: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.int64]:
+    """Indices of those of n rows (n, d), of any length, that are no vectors: all zeros, or not finite.
+
+    Read block by block: `vectors` may be a memory map.
+    """
+    found: list[npt.NDArray[np.int64]] = []
+    for start in range(0, len(vectors), _BLOCK):
+        block = np.asarray(vectors[start : start + _BLOCK], dtype=np.float32)
+        # One product instead of three masks; a row that is not finite has a sum that is not.
+        length = np.einsum("nd,nd->n", block, block, dtype=np.float64)
+        found.append(start + np.flatnonzero(~np.isfinite(length) | (length == 0)))
+    return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
+
+
 class Norms(NamedTuple):
     """Lengths of vectors. `smallest` and `largest` are of the finite ones, NaN where there is none; `bad` counts vectors
     that are not finite or more than TOLERANCE away from one."""

@@ -12,7 +12,7 @@ from psycopg import sql
 
 from thumbrank_core.store.arrays import read_all
 from thumbrank_core.store.copy import Column, upsert
-from thumbrank_core.store.digests import listed, positions
+from thumbrank_core.store.digests import listed, without_row
 
 Reading = tuple[int, bytes, float | None, str | None]
 """(measure_key, sha256, value, reason): either a finite value, or the reason why there is none."""
@@ -53,13 +53,7 @@ def _known_keys(connection: psycopg.Connection, measures: Mapping[str, str]) -> 
 
 def unmeasured(connection: psycopg.Connection, keys: Iterable[int], digests: Iterable[bytes]) -> set[bytes]:
     """Which of the digests lack a reading of any of these measures; a reason is a reading."""
-    asked = list(set(digests))
-    with listed(connection, asked) as table:
-        absent = sql.SQL(
-            "select w.position from {} w where not exists "
-            "(select from thumbrank.sub_score_signals s where s.measure_key = %(key)s and s.sha256 = w.sha256)"
-        ).format(table)
-        return {asked[position] for key in keys for position in positions(connection, absent, {"key": key})}
+    return without_row(connection, "sub_score_signals", "measure_key", keys, digests)
 
 
 def write_readings(connection: psycopg.Connection, rows: Iterable[Reading]) -> int:

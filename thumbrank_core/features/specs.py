@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,7 +25,7 @@ class EncoderError(ThumbrankError):
     """An encoder that is not known, cannot be found, or is not what it should be. Nothing is ever substituted."""
 
 
-class _Spec(BaseModel, frozen=True):
+class _Spec(BaseModel, ABC, frozen=True):
     model_config = ConfigDict(extra="forbid")
 
     model: str
@@ -35,9 +36,9 @@ class _Spec(BaseModel, frozen=True):
     """What the model computes in. auto: as the vectors that are stored, else what this machine gains by (precision.py)."""
 
     @property
+    @abstractmethod
     def kind(self) -> str:
         """The first part of the id: which maker's code runs the model."""
-        raise NotImplementedError
 
     @property
     def called(self) -> str:
@@ -149,6 +150,11 @@ class EncoderSet(BaseModel):
         """CLIP's text tower, for what a picture and a title have in common."""
         shared = {"model", "revision", "sha256", "dimension", "precision"}
         return CaptionSpec.model_validate(self.before_tuning.image.model_dump(include=shared))
+
+    @property
+    def specs(self) -> tuple[ImageSpec, TitleSpec, CaptionSpec]:
+        """Its encoders, CLIP's text tower among them."""
+        return self.image, self.title, self.caption
 
     @property
     def before_tuning(self) -> Self:

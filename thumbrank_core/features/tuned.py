@@ -15,13 +15,14 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from thumbrank_core.features import cache
+from thumbrank_core.features import cache, misses
 from thumbrank_core.features.decoding import Waited, decoded_ahead, decoders
 from thumbrank_core.features.encoders import ImageEncoder
 from thumbrank_core.features.precision import gains
 from thumbrank_core.features.preprocess import Square, to_square
 from thumbrank_core.features.quality import unit_rows
 from thumbrank_core.features.specs import EncoderError, EncoderSet, ImageSpec, Precision, TunedSpec, weights_digest
+from thumbrank_core.features.wanted import videos_with
 from thumbrank_core.progress import track
 from thumbrank_core.store.database import Database
 from thumbrank_core.store.images import ImageStore
@@ -72,16 +73,17 @@ def tuned_set(before: EncoderSet, folder: Path) -> EncoderSet:
     Raises:
         EncoderError: the folder has no card, or one that is malformed.
     """
-    card = _card(folder)
-    spec = TunedSpec(
-        model=str(folder.resolve()),
-        sha256=card.sha256,
-        dimension=card.base.dimension,
-        precision=card.precision,
-        resize=card.base.resize,
-        base=card.base,
-    )
-    return before.model_copy(update={"image": spec})
+    return before.model_copy(update={"image": _spec(folder)})
+
+
+def tuned_towers(models: Path) -> list[TunedSpec]:
+    """The tuned towers of the bundles below `models`, by what their own folders say: whatever became of a bundle's other
+    files, its tower is there. A folder without a card has written no vectors yet.
+
+    Raises:
+        EncoderError: a card is malformed or cannot be read.
+    """
+    return [_spec(path.parent) for path in sorted(models.glob(f"*/{FOLDER}/{CARD}"))]
 
 
 def tuned_base(folder: Path) -> ImageSpec:
@@ -93,6 +95,18 @@ def tuned_base(folder: Path) -> ImageSpec:
     return _card(folder).base
 
 
+def _spec(folder: Path) -> TunedSpec:
+    card = _card(folder)
+    return TunedSpec(
+        model=str(folder.resolve()),
+        sha256=card.sha256,
+        dimension=card.base.dimension,
+        precision=card.precision,
+        resize=card.base.resize,
+        base=card.base,
+    )
+
+
 def _card(folder: Path) -> TunedCard:
     path = folder / CARD
     try:
@@ -101,6 +115,8 @@ def _card(folder: Path) -> TunedCard:
         raise EncoderError(f"{folder} holds no {CARD}: restore the bundle's encoder folder, or train again.") from None
     except (ValidationError, UnicodeDecodeError):
         raise EncoderError(f"{path} is not a tuned encoder's card: restore it, or train again.") from None
+    except OSError as error:
+        raise EncoderError(f"{path} cannot be read ({error.strerror}): make it readable, or train again.") from None
 
 
 def embed_pictures(
@@ -109,8 +125,8 @@ def embed_pictures(
     """Store the vectors of these pictures that have none of this encoder yet, a batch a transaction.
 
     Returns:
-        Pictures that have no vector after it, and why; each is told in the log, and their pairs are counted as left out
-        where the data set is read (training/dataset.py).
+        Pictures that have no vector after it, and why; each is told in the log, is a recorded miss of the videos of pairs
+        that show it, and their pairs are counted as left out where the data set is read (training/dataset.py).
 
     Raises:
         EncoderError: the model cannot be loaded.
@@ -131,12 +147,12 @@ def embed_pictures(
         shown, told = itertools.tee(batches)
         for batch, vectors in zip(told, encoder.encode(one.pixels for one in shown), strict=True):
             usable = unit_rows(vectors)
-            failed |= batch.failed | {
-                batch.digests[row]: PictureError("not_encodable", "the tuned encoder gives no usable vector for it.")
-                for row in np.flatnonzero(~usable)
-            }
+            absent = misses.without_vector(batch, usable, "the tuned encoder")
             with database.connection() as connection:
                 cache.write(connection, key, [batch.digests[row] for row in np.flatnonzero(usable)], vectors[usable])
+                for niche, videos in (videos_with(connection, absent) if absent else {}).items():
+                    misses.record(connection, niche, {video: absent[picture] for video, picture in videos})
+            failed |= absent
             advance(len(batch.digests) + len(batch.failed))
     for digest, error in failed.items():
         logger.warning("The picture %s has no vector of the tuned encoder: %s", digest.hex()[:12], error)

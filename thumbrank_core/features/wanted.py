@@ -1,6 +1,6 @@
 """What has to be embedded: the videos that training pairs compare, each with its title and the picture its label is about."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import psycopg
@@ -42,6 +42,21 @@ def wanted_items(connection: psycopg.Connection, niche: str) -> list[Item]:
         {"niche": niche},
     ).fetchall()
     return [Item(str(video), str(title), bytes(picture)) for video, title, picture in rows]
+
+
+def videos_with(connection: psycopg.Connection, pictures: Collection[bytes]) -> dict[str, list[tuple[str, bytes]]]:
+    """The videos of pairs whose label is about one of these pictures: niche -> (video id, picture)."""
+    rows = connection.execute(
+        "select l.niche, t.video_id, l.picture_sha256 from thumbrank.video_labels l join thumbrank.thumbnails t using (video_key) "
+        "where l.picture_sha256 = any(%s::bytea[]) and (l.niche, l.video_key) in "
+        "(select niche, a_key from thumbrank.training_pairs union select niche, b_key from thumbrank.training_pairs) "
+        "order by l.video_key",
+        (list(pictures),),
+    ).fetchall()
+    found: dict[str, list[tuple[str, bytes]]] = {}
+    for niche, video, picture in rows:
+        found.setdefault(str(niche), []).append((str(video), bytes(picture)))
+    return found
 
 
 def pictures_of(items: Sequence[Item]) -> dict[bytes, list[str]]:

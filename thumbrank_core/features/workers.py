@@ -8,7 +8,6 @@ process of four would embed a quarter of the niche and look finished. Kill them 
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,7 +15,6 @@ import torch
 import torch.distributed as dist
 
 from thumbrank_core import launch
-from thumbrank_core.explain import explain
 from thumbrank_core.features.embed import Embedding, embed_niche
 from thumbrank_core.features.specs import load_set
 from thumbrank_core.features.wanted import Shard
@@ -83,20 +81,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--encoders", help="an encoder set; unset: THUMBRANK_ENCODERS, else production")
     parser.add_argument("--compile", action="store_true", help="run the image tower through torch.compile")
     named = parser.parse_args(arguments)
+
+    def embed() -> int:
+        settings = Settings.read()
+        task = Task(require_niche(named.niche), named.encoders or settings.encoders, named.world_size, named.compile)
+        return work(task, settings)
+
     with listen(console_sink()):
-        try:
-            settings = Settings.read()
-            task = Task(
-                require_niche(named.niche), named.encoders or settings.encoders, named.world_size, named.compile
-            )
-            work(task, settings)
-        except Exception as error:
-            sentence = explain(error)
-            if sentence is None:
-                raise
-            sys.stderr.write(sentence + "\n")
-            return 1
-    return 0
+        return launch.exit_status(embed)
 
 
 if __name__ == "__main__":

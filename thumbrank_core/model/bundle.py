@@ -16,8 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from thumbrank_core.errors import ThumbrankError
-from thumbrank_core.features.specs import EncoderSet, load_set
-from thumbrank_core.features.tuned import tuned_set
+from thumbrank_core.features.quality import broken_rows
 from thumbrank_core.model.network import Batch, NetworkShape, ThumbnailRankingModel
 
 WEIGHTS, CARD = "model.safetensors", "bundle.json"
@@ -130,9 +129,7 @@ class Bundle:
 
 
 def _check_rows(kind: str, vectors: npt.NDArray[np.float32]) -> None:
-    # One product instead of three masks of the whole array; a row that is not finite has a sum that is not.
-    length = np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64)
-    broken = np.flatnonzero(~np.isfinite(length) | (length == 0))
+    broken = broken_rows(vectors)
     if len(broken):
         raise BundleError(
             f"The {kind} vector of row {broken[0]} ({len(broken)} in all) is zero or not finite: a picture or title without a "
@@ -176,23 +173,6 @@ def load_card(folder: Path) -> BundleCard:
         raise BundleError(
             f"{path} is not a bundle of this version: train again, or use the version that wrote it."
         ) from None
-
-
-def tuned_sets(models: Path) -> list[EncoderSet]:
-    """The encoder sets with the tuned towers of the bundles below `models`.
-
-    Raises:
-        EncoderError: a bundle names a tuned encoder whose folder is not whole, or a set that is no longer configured.
-    """
-    found: list[EncoderSet] = []
-    for path in sorted(models.glob(f"*/{CARD}")):
-        try:
-            card = load_card(path.parent)
-        except BundleError:
-            continue  # of an older version, which tuned nothing; it scores nothing any more
-        if card.tuned_encoder is not None:
-            found.append(tuned_set(load_set(card.encoder_set), path.parent / card.tuned_encoder))
-    return found
 
 
 def load_bundle(folder: Path) -> Bundle:

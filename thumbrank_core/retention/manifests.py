@@ -1,7 +1,7 @@
 """Manifests of models: which of their rows name a video or a picture that is gone, and the manifests without those.
 
-Every manifest below the given folders is looked at: those beside models, and copies among MLflow's local artifacts. A row
-stays only as long as the database holds the video with that picture.
+Every manifest below the given folders is looked at; none leaves its model's folder (training/run.py). A row stays only as long
+as the database holds the video with that picture.
 """
 
 from collections.abc import Collection, Iterable, Sequence

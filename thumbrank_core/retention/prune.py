@@ -9,7 +9,7 @@ from typing import LiteralString
 import psycopg
 from psycopg import sql
 
-from thumbrank_core.features.specs import PRECISIONS, EncoderSet
+from thumbrank_core.features.specs import PRECISIONS, Spec
 from thumbrank_core.retention.cascade import orphans
 from thumbrank_core.retention.tables import TABLES, Addressed
 from thumbrank_core.store.database import Database
@@ -54,19 +54,17 @@ _NO_CODE: LiteralString = (
 )
 
 
-def prune(
-    database: Database, sets: Iterable[EncoderSet], measure_ids: Collection[str], *, dry_run: bool
-) -> list[Pruned]:
+def prune(database: Database, specs: Iterable[Spec], measure_ids: Collection[str], *, dry_run: bool) -> list[Pruned]:
     """Remove them, or with `dry_run` count them; in one transaction either way.
 
     Args:
         database: where they are.
-        sets: the encoder sets whose vectors stay.
+        specs: the encoders whose vectors stay.
         measure_ids: the measures whose readings stay.
         dry_run: remove nothing.
     """
     with database.connection() as connection, connection.transaction(force_rollback=dry_run):
-        pruned = _remove(connection, "embeddings", UNNAMED, _UNNAMED, {"known": _encoder_ids(sets)})
+        pruned = _remove(connection, "embeddings", UNNAMED, _UNNAMED, {"known": _encoder_ids(specs)})
         pruned += _remove(connection, "sub_score_signals", NO_CODE, _NO_CODE, {"known": list(measure_ids)})
         for rule in TABLES:
             if isinstance(rule, Addressed):
@@ -76,9 +74,8 @@ def prune(
     return pruned
 
 
-def _encoder_ids(sets: Iterable[EncoderSet]) -> list[str]:
-    """Every id that the sets may write under: a precision that is left open may be any."""
-    specs = (spec for entry in sets for spec in (entry.image, entry.title, entry.caption))
+def _encoder_ids(specs: Iterable[Spec]) -> list[str]:
+    """Every id that the encoders may write under: a precision that is left open may be any."""
     return sorted(
         {spec.id_in(precision) for spec in specs for precision in PRECISIONS if spec.precision in ("auto", precision)}
     )

@@ -70,11 +70,11 @@ class Removal:
 def stores_of(settings: Settings, images: ImageStore) -> Stores:
     """The stores that settings name.
 
-    Nothing of a video is ever logged to MLflow, so a remote artifact store holds nothing to remove. The local one is
-    looked at all the same, should somebody have put a report there.
+    Nothing of a video is ever logged to MLflow, a model's manifest neither, so a remote artifact store holds nothing to
+    remove. The local one is looked at for pages all the same, should somebody have put a report there.
     """
     artifacts = settings.home / "mlflow" / "artifacts"
-    return Stores(images, (settings.reports, artifacts), (settings.models, artifacts), OwnerFiles(settings.models))
+    return Stores(images, (settings.reports, artifacts), (settings.models,), OwnerFiles(settings.models))
 
 
 def expire(

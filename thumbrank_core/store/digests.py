@@ -1,22 +1,22 @@
 """Lists of digests on the server: what is asked of a content-addressed table, 200,000 digests at a time.
 
-What belongs here: a list as a temporary table. What does not: the tables that it is joined to (the steps that own them).
+What belongs here: a list as a temporary table, and which of it a table lacks. What does not: any one table (the steps that own
+them).
 """
 
 import itertools
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
 from psycopg import sql
 
-from thumbrank_core.store.arrays import Connection, Rows, read_all, write_rows
+from thumbrank_core.store.arrays import Connection, read_all, write_rows
 from thumbrank_core.store.local_settings import local_settings
 
-POSITION = np.dtype([("position", "i4")])
-
 _DIGEST = 32
+_POSITION = np.dtype([("position", "i4")])
 _JOIN = {
     # A hash table that does not fit is written to disk with the other side of the join, vectors and all.
     "work_mem": "64MB"
@@ -47,7 +47,22 @@ def listed(connection: Connection, digests: Sequence[bytes]) -> Generator[sql.Id
         connection.execute(sql.SQL("drop table {}").format(table))
 
 
-def positions(connection: Connection, query: sql.Composed, params: dict[str, object]) -> list[int]:
-    """The column `position` of a SELECT."""
-    rows: Rows = read_all(connection, query, params, POSITION)
-    return rows["position"].tolist()
+def without_row(
+    connection: Connection, table: str, key_column: str, keys: Iterable[int], digests: Iterable[bytes]
+) -> set[bytes]:
+    """Which of the digests lack a row of any of these keys.
+
+    Args:
+        connection: a connection.
+        table: of the schema thumbrank, with a column `sha256`.
+        key_column: its other column that says which row.
+        keys: values of it.
+        digests: what is asked for, in any order and as often as may be.
+    """
+    asked = list(set(digests))
+    with listed(connection, asked) as wanted:
+        absent = sql.SQL(
+            "select w.position from {} w where not exists (select from {} t where t.{} = %(key)s and t.sha256 = w.sha256)"
+        ).format(wanted, sql.Identifier("thumbrank", table), sql.Identifier(key_column))
+        lists = [read_all(connection, absent, {"key": key}, _POSITION)["position"].tolist() for key in keys]
+    return {asked[position] for found in lists for position in found}

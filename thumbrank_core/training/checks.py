@@ -2,10 +2,9 @@
 
 import numpy as np
 
+from thumbrank_core.features.quality import broken_rows
 from thumbrank_core.labels.splits import Split
 from thumbrank_core.training.dataset import Dataset, DatasetError, Pairs
-
-CHUNK = 65_536
 
 
 def check_dataset(dataset: Dataset) -> None:
@@ -21,16 +20,12 @@ def check_dataset(dataset: Dataset) -> None:
     for name, vectors in (("image", dataset.items.image), ("title", dataset.items.text)):
         if len(vectors) != n:
             raise DatasetError(f"There are {len(vectors)} {name} vectors for {n} items: each has one.")
-        for start in range(0, n, CHUNK):
-            part = np.asarray(vectors[start : start + CHUNK], dtype=np.float32)
-            # A row that is not finite has a sum that is not.
-            length = np.einsum("nd,nd->n", part, part, dtype=np.float64)
-            broken = np.flatnonzero(~np.isfinite(length) | (length == 0))
-            if len(broken):
-                raise DatasetError(
-                    f"The {name} vector of {dataset.items.video_id[start + broken[0]]} is zero or not finite: a video without a "
-                    "vector is left out, never filled in; run the embeddings step again."
-                )
+        broken = broken_rows(vectors)
+        if len(broken):
+            raise DatasetError(
+                f"The {name} vector of {dataset.items.video_id[broken[0]]} is zero or not finite: a video without a vector is "
+                "left out, never filled in; run the embeddings step again."
+            )
 
 
 def _check_indices(pairs: Pairs, n: int) -> None:

@@ -87,7 +87,8 @@ class Dataset:
 
     `signals`: (n, 6) weak sub-scores in RankGauss units ordered as SIGNALS, NaN where one is missing; None where none were
     measured. `owners`: real click-through rates by owner, never to be joined. `left_out`: pairs that are stored and not here,
-    by reason: `no_vectors`, or a picture or re-upload that crosses splits between two niches.
+    by reason: `no_vectors`, or a picture or re-upload that crosses splits between two niches. `encoders`: the name of the
+    encoder set of the vectors.
     """
 
     items: Items
@@ -98,6 +99,7 @@ class Dataset:
     sources: list[str]
     label: LabelName
     left_out: dict[str, int]
+    encoders: str
     signals: npt.NDArray[np.float32] | None = None
     owners: dict[str, OwnerRates] = field(default_factory=dict[str, OwnerRates])
 

@@ -96,7 +96,7 @@ def load_dataset(database: Database, niches: Sequence[str], encoders: EncoderSet
         pairs[niche] = _without(pairs[niche], gone, "no_vectors", left_out)
         if len(pairs[niche]) == 0:
             raise DatasetError(f"{niche} has no {encoders.name} embeddings: run its embeddings step first.")
-    dataset = _assemble(pairs, items, image, text, builds, versions, sources, left_out)
+    dataset = _assemble(pairs, items, image, text, builds, versions, sources, left_out, encoders.name)
     with database.connection() as connection:
         return replace(
             dataset,
@@ -178,6 +178,7 @@ def _assemble(
     versions: dict[str, str],
     sources: list[str],
     left_out: dict[str, int],
+    encoders: str,
 ) -> Dataset:
     niches = list(pairs)
     rows = np.concatenate(list(pairs.values()))
@@ -229,4 +230,5 @@ def _assemble(
         sources=sources,
         label=builds[niches[0]].label,
         left_out=left_out,
+        encoders=encoders,
     )

@@ -4,9 +4,8 @@ Decoded on the fly; or, where that pays, what leaves the frozen blocks is kept i
 Either way states pass through float16, so that the choice, which depends on the disk, does not change what is learnt.
 """
 
-import hashlib
-import os
 import shutil
+import tempfile
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -65,8 +64,7 @@ def keeping(size: int, free: int, epochs: int, most: int = MOST_BYTES) -> Keepin
 class PictureSource:
     """The states of items' pictures, for a model whose `tower` is the tail of `tower`.
 
-    Used in a `with` block: the file of states goes when training is done, and stays for a run that resumes when it was
-    interrupted.
+    Used in a `with` block: the file of states goes when it is left. A run that resumes computes them again.
 
     Args:
         items: whose pictures; those of test channels are not looked at until they are asked for.
@@ -78,6 +76,7 @@ class PictureSource:
 
     Raises:
         DatasetError: a picture cannot be had; the sentence names its video.
+        OSError: the disk is full.
         TowerError: a state is beyond what float16 holds.
     """
 
@@ -105,9 +104,7 @@ class PictureSource:
         number = {digest: row for row, digest in enumerate(self._digests)}
         self._picture: Ints = np.array([number[digest] for digest in items.picture], dtype=np.int64)
         self._kept: States | None = None
-        mark = hashlib.sha256(f"{tower.spec.encoder_id}\n{tower.boundary}\n".encode() + b"".join(ours)).hexdigest()
-        self._file = scratch / f"states-{mark[:16]}.f16"
-        self._keep_states(ours, epochs, most_bytes)
+        self._keep_states(ours, epochs, most_bytes, scratch)
 
     def take(self, index: torch.Tensor) -> Pictures:
         """The states (k, *tower.stem.shape) and titles of the items `index` (k,), int64 on the CPU or on the device.
@@ -130,42 +127,29 @@ class PictureSource:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self._kept = None
-            self._file.unlink(missing_ok=True)
+        self._kept = None
 
-    def _keep_states(self, digests: Sequence[bytes], epochs: int, most: int) -> None:
+    def _keep_states(self, digests: Sequence[bytes], epochs: int, most: int, scratch: Path) -> None:
         shape = (len(digests), *self._tower.stem.shape)
-        size = int(np.prod(shape)) * 2
+        scratch.mkdir(parents=True, exist_ok=True)
+        choice = keeping(int(np.prod(shape)) * 2, shutil.disk_usage(scratch).free, epochs, most)
         where = f"Below the trained part of CLIP ({self._tower.boundary}) the states of {len(digests):,} pictures are"
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        if self._file.is_file() and self._file.stat().st_size == size:
-            say(f"{where} in {self._file} from a run before.")
-        else:
-            choice = keeping(size, shutil.disk_usage(self._file.parent).free, epochs, most)
-            if not choice.keep:
-                say(f"{where} computed anew for every step: {choice.because}.")
-                return
-            say(f"{where} kept in {self._file}: {choice.because}.")
-            self._fill(digests, shape)
-        self._kept = np.memmap(self._file, np.float16, "r", shape=shape)
+        if not choice.keep:
+            say(f"{where} computed anew for every step: {choice.because}.")
+            return
+        say(f"{where} kept in a file in {scratch}: {choice.because}.")
+        self._kept = self._written(digests, shape, scratch)
 
-    def _fill(self, digests: Sequence[bytes], shape: tuple[int, ...]) -> None:
-        """Write the file under another name first, so that a file of this name is whole. Processes that do so side by side
-        write the same file."""
-        partial = self._file.with_suffix(f".{os.getpid()}.part")
-        try:
-            states = np.memmap(partial, np.float16, "w+", shape=shape)
-            done = 0
+    def _written(self, digests: Sequence[bytes], shape: tuple[int, ...], scratch: Path) -> States:
+        """The states in a file without a name, which the system takes back with the mapping, also after a kill: retention and
+        `forget` could not reach what a dead process left of pictures. Each of several processes has its own."""
+        with tempfile.TemporaryFile(dir=scratch) as file:
             with track("pictures through CLIP's frozen part", len(digests)) as advance:
                 for count, part in self._computed(digests):
-                    states[done : done + count] = part.cpu().numpy()
-                    done += count
+                    file.write(part.cpu().contiguous().numpy().data)
                     advance(count)
-            states.flush()
-            partial.replace(self._file)
-        finally:
-            partial.unlink(missing_ok=True)
+            file.flush()
+            return np.memmap(file, np.float16, "r", shape=shape)
 
     def _computed(self, digests: Sequence[bytes]) -> Generator[tuple[int, torch.Tensor]]:
         """The states (n, …) float16 on the device of a batch after the other, in the order of `digests`."""

@@ -9,19 +9,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from thumbrank_core.features import tuned
-from thumbrank_core.features.encoders import best_device
 from thumbrank_core.features.specs import EncoderSet
 from thumbrank_core.model import exports, onnx_export
 from thumbrank_core.model.bundle import CARD, WEIGHTS, BundleCard, BundleError, load_bundle, save_card, save_weights
-from thumbrank_core.model.tower import Tower
 from thumbrank_core.progress import say
-from thumbrank_core.store.database import Database
-from thumbrank_core.store.images import ImageStore
 from thumbrank_core.training import manifest, processes
 from thumbrank_core.training.checks import check_dataset
 from thumbrank_core.training.dataset import SPLITS, Dataset
-from thumbrank_core.training.pictures import PictureSource
-from thumbrank_core.training.pipeline import BEST, LAST, Trained, TrainingPipeline, new_model
+from thumbrank_core.training.fine_tuning import FineTuning, Stores
+from thumbrank_core.training.ongoing import Trained
+from thumbrank_core.training.pipeline import BEST, LAST, TrainingPipeline, new_model
 from thumbrank_core.training.recipe import Recipe
 from thumbrank_core.training.tracking.interface import Tracker
 from thumbrank_core.training.tracking.source import git_sha
@@ -46,24 +43,24 @@ class TrainingRun:
 
 
 @dataclass(frozen=True)
-class Stores:
-    """What fine-tuning CLIP needs besides vectors: pictures to look at, and a place for the tuned encoder's vectors."""
+class Mark:
+    """What a training is known by. `data_sha256`: the digest of what is learnt from; `fingerprint`: of that, the recipe, the
+    encoders and the code. A bundle is named after it: equal fingerprints are equal models."""
 
-    database: Database
-    images: ImageStore
-    offline: bool
+    data_sha256: str
+    fingerprint: str
+
+    @property
+    def name(self) -> str:
+        """Of the bundle's folder, and of whatever else is kept of that training."""
+        return self.fingerprint[:12]
 
 
-def fingerprint(dataset: Dataset, recipe: Recipe, encoders: EncoderSet) -> str:
-    """What a bundle is named after: data, recipe, encoders and code. Equal fingerprints are equal models."""
-    parts = (
-        dataset.fingerprint(owners=recipe.use_ctr),
-        recipe.sha256,
-        encoders.image.encoder_id,
-        encoders.title.encoder_id,
-        CODE_VERSION,
-    )
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+def mark_of(dataset: Dataset, recipe: Recipe, encoders: EncoderSet) -> Mark:
+    """The mark of training on this data with this recipe; it reads all of the data."""
+    data = dataset.fingerprint(owners=recipe.use_ctr)
+    parts = (data, recipe.sha256, encoders.image.encoder_id, encoders.title.encoder_id, CODE_VERSION)
+    return Mark(data, hashlib.sha256("\n".join(parts).encode()).hexdigest())
 
 
 def find_bundle(folder: Path) -> BundleCard | None:
@@ -84,6 +81,7 @@ def train_bundle(
     checkpoints: Path | None = None,
     resume: Path | None = None,
     stores: Stores | None = None,
+    mark: Mark | None = None,
 ) -> TrainingRun | None:
     """Train and write `models/<fingerprint>/`, or return the bundle that is there already.
 
@@ -96,6 +94,7 @@ def train_bundle(
         checkpoints: the folder of checkpoints; a run that was killed goes on from its newest one there.
         resume: the checkpoint to go on from instead.
         stores: where pictures and vectors are; only fine-tuning CLIP needs it.
+        mark: of these three, where it is known already.
 
     Returns:
         The run; None in the processes of several that do not write.
@@ -105,52 +104,44 @@ def train_bundle(
         CheckpointError: `resume` is not of this run.
         ExportError: what was written does not compute what was trained.
     """
-    mark = fingerprint(dataset, recipe, encoders)
-    folder = models / mark[:12]
+    mark = mark or mark_of(dataset, recipe, encoders)
+    folder = models / mark.name
     existing = find_bundle(folder)
     if existing is not None:
         return TrainingRun(folder, existing, trained=False)
-    check_dataset(dataset)
     started = time.monotonic()
-    tower = None if recipe.freeze_clip else _tower(recipe, encoders, stores)
-    own = checkpoints / mark[:12] if checkpoints is not None else None
+    tuning = None if recipe.freeze_clip else _fine_tuning(dataset, recipe, encoders, stores)
+    own = checkpoints / mark.name if checkpoints is not None else None
     model = new_model(dataset, recipe)
-    with nullcontext() if tower is None else _pictures(dataset, recipe, tower, stores, models) as source:
-        model.tower = tower.tail if tower is not None else None
+    with nullcontext() if tuning is None else tuning.pictures(models.parent / "scratch") as source:
+        model.tower = tuning.tail if tuning is not None else None
         pipeline = TrainingPipeline(
-            model, recipe=recipe, data=dataset, source=source, trackers=trackers, checkpoints=own
+            model,
+            recipe=recipe,
+            data=dataset,
+            source=source,
+            trackers=trackers,
+            checkpoints=own,
+            data_sha256=mark.data_sha256,
         )
         _go_on(pipeline, resume, own)
         outcome = pipeline.train()
     if processes.worker().rank > 0:
         return None
-    encoder_id, tuned_folder = encoders.image.encoder_id, None
-    if tower is not None:
-        tuned_folder = tuned.FOLDER
-        encoder_id = _write_tower(dataset, encoders, tower, folder / tuned.FOLDER, stores)
-        outcome.model.tower = None
-    card = _write(
-        folder, dataset, recipe, encoders, outcome, mark, encoder_id, tuned_folder, time.monotonic() - started
-    )
+    shipped = encoders if tuning is None else tuning.write(folder / tuned.FOLDER)
+    outcome.model.tower = None
+    card = _write(folder, dataset, recipe, shipped, outcome, mark, time.monotonic() - started)
     exports.publish_state(folder, models)
     if own is not None:
         (own / LAST).unlink(missing_ok=True)
     return TrainingRun(folder, card, trained=True)
 
 
-def _tower(recipe: Recipe, encoders: EncoderSet, stores: Stores | None) -> Tower:
+def _fine_tuning(dataset: Dataset, recipe: Recipe, encoders: EncoderSet, stores: Stores | None) -> FineTuning:
     if stores is None:
         raise ValueError("Fine-tuning CLIP needs the stores of pictures and vectors.")
-    checkpointing, offline = recipe.gradient_checkpointing, stores.offline
-    tower = Tower(encoders.image, recipe.fine_tune_blocks, checkpointing=checkpointing, offline=offline)
-    if tower.warning is not None:
-        say(tower.warning)
-    return tower
-
-
-def _pictures(dataset: Dataset, recipe: Recipe, tower: Tower, stores: Stores | None, models: Path) -> PictureSource:
-    assert stores is not None, "a tower was made of them"
-    return PictureSource(dataset.items, stores.images, tower, epochs=recipe.epochs, scratch=models.parent / "scratch")
+    check_dataset(dataset)  # training does it too, but after pictures went through the tower, which is long
+    return FineTuning(dataset, recipe, encoders, stores)
 
 
 def _go_on(pipeline: TrainingPipeline, resume: Path | None, own: Path | None) -> None:
@@ -164,55 +155,32 @@ def _go_on(pipeline: TrainingPipeline, resume: Path | None, own: Path | None) ->
         say(f"Continuing from {found}.")
 
 
-def _write_tower(dataset: Dataset, encoders: EncoderSet, tower: Tower, folder: Path, stores: Stores | None) -> str:
-    """Write the tuned tower beside the bundle and its vectors into the database; its encoder id."""
-    assert stores is not None, "checked before training"
-    tuned.write_encoder(folder, tower.vision.model, tower.vision.processor, encoders.image, best_device())
-    after = tuned.tuned_set(encoders, folder)
-    tuned.embed_pictures(stores.database, stores.images, after.image, set(dataset.items.picture))
-    return after.image.encoder_id
-
-
 def _write(
     folder: Path,
     dataset: Dataset,
     recipe: Recipe,
     encoders: EncoderSet,
     outcome: Trained,
-    mark: str,
-    image_encoder: str,
-    tuned_encoder: str | None,
+    mark: Mark,
     seconds: float,
 ) -> BundleCard:
-    """The bundle's files, the card last: a folder with a card is a whole bundle."""
+    """The bundle's files, the card last: a folder with a card is a whole bundle. `encoders`: those that the bundle scores with."""
     counts = {split: dataset.counts(split) for split in SPLITS}
-    weights = save_weights(folder, outcome.model)
-    names = {
-        "fingerprint": mark,
-        "weights_sha256": weights,
-        "image_encoder": image_encoder,
-        "title_encoder": encoders.title.encoder_id,
-    }
-    files = {
-        exports.STATE: exports.save_state(folder, outcome.model),
-        onnx_export.ONNX: onnx_export.export_onnx(folder, outcome.model, names),
-    }
-    manifest.write_manifest(dataset, folder / manifest.MANIFEST)
     card = BundleCard(
-        fingerprint=mark,
-        weights_sha256=weights,
-        image_encoder=image_encoder,
+        fingerprint=mark.fingerprint,
+        weights_sha256=save_weights(folder, outcome.model),
+        image_encoder=encoders.image.encoder_id,
         title_encoder=encoders.title.encoder_id,
         network=outcome.model.shape,
         encoder_set=encoders.name,
-        tuned_encoder=tuned_encoder,
+        tuned_encoder=None if recipe.freeze_clip else tuned.FOLDER,
         label=dataset.label,
         ctr_owner=outcome.ctr_owner,
         recipe=recipe.model_dump(),
         niches=dataset.versions,
-        data_sha256=dataset.fingerprint(owners=recipe.use_ctr),
+        data_sha256=mark.data_sha256,
         git_sha=git_sha(),
-        files=files,
+        files={},
         n_items=len(dataset.items),
         n_pairs={split: pairs for split, (pairs, _) in counts.items()},
         n_channels={split: channels for split, (_, channels) in counts.items()},
@@ -225,5 +193,12 @@ def _write(
         trained_at=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=round(seconds, 2),
     )
-    save_card(folder, card)
-    return card
+    names = card.model_dump(include={"fingerprint", "weights_sha256", "image_encoder", "title_encoder"})
+    files = {
+        exports.STATE: exports.save_state(folder, outcome.model),
+        onnx_export.ONNX: onnx_export.export_onnx(folder, outcome.model, names),
+    }
+    manifest.write_manifest(dataset, folder / manifest.MANIFEST)
+    whole = card.model_copy(update={"files": files})
+    save_card(folder, whole)
+    return whole

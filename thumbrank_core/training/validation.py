@@ -8,7 +8,7 @@ import torch
 
 from thumbrank_core.metrics import pair_accuracy_micro, pair_auc_pooled, spearman_within
 from thumbrank_core.model.network import ThumbnailRankingModel
-from thumbrank_core.training.dataset import Dataset
+from thumbrank_core.training.dataset import SPLITS, Dataset
 from thumbrank_core.training.sources import Source, chunks
 
 MIN_CHANNEL_VIDEOS = 5
@@ -31,13 +31,16 @@ class Validation:
     def __init__(self, dataset: Dataset, source: Source, seed: int) -> None:
         self._source, self._value = source, dataset.items.value
         self._pairs = dataset.of("validation")
-        training = dataset.of("train")
-        channels = np.random.default_rng(seed).permutation(np.unique(training.channel))
+        pairs = dataset.pairs
+        # A tie has no say in an AUC: a sample of nothing else would have none.
+        training = (pairs.split == SPLITS.index("train")) & (pairs.outcome != 0.5)
+        channels = np.random.default_rng(seed).permutation(np.unique(pairs.channel[training]))
         sample = channels[: len(np.unique(self._pairs.channel))]
-        self._sample = training.take(np.isin(training.channel, sample))
+        self._sample = pairs.take(training & np.isin(pairs.channel, sample))
         items = np.unique(np.concatenate([self._pairs.a, self._pairs.b]))
         owner = dataset.items.channel[items]
-        groups = [items[owner == channel] for channel in np.unique(owner)]
+        order = np.argsort(owner, kind="stable")
+        groups = np.split(items[order], np.flatnonzero(np.diff(owner[order])) + 1)
         self._groups = [group for group in groups if len(group) >= MIN_CHANNEL_VIDEOS]
         self._n = len(dataset.items)
 

@@ -2,15 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
 
 from thumbrank_core.model.bundle import EpochRecord
 from thumbrank_core.progress import say
-from thumbrank_core.training.tracking.interface import Facts, Outcome
+from thumbrank_core.training.tracking.interface import Facts, NothingOpen, Outcome
 
 
-class ConsoleTracker:
+class ConsoleTracker(NothingOpen):
     """Says the guide's line every `every` epochs and for the last one; notes and findings as they are."""
 
     def __init__(self, every: int = 10) -> None:
@@ -19,14 +17,6 @@ class ConsoleTracker:
         self._last: EpochRecord | None = None
         self._last_said = False
         self._seconds: list[float] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
-    ) -> None:
-        """Nothing is open."""
 
     def begin(self, facts: Facts, history: Sequence[EpochRecord]) -> None:
         """Say what is trained on, and where an earlier run left off."""

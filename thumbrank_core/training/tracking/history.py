@@ -4,14 +4,13 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self, cast
+from typing import cast
 
 from thumbrank_core.model.bundle import EpochRecord
-from thumbrank_core.training.tracking.interface import Facts, Outcome, TrackingError
+from thumbrank_core.training.tracking.interface import Facts, NothingOpen, Outcome, TrackingError
 
 
-class HistoryTracker:
+class HistoryTracker(NothingOpen):
     """Rewrites one JSON file after every epoch, atomically. What is not a number (NaN) is null: JSON has no word for it.
 
     Raises:
@@ -22,14 +21,6 @@ class HistoryTracker:
         self._path = path
         self._facts = self._outcome = "null"
         self._epochs: list[str] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
-    ) -> None:
-        """Nothing is open: every write is whole."""
 
     def begin(self, facts: Facts, history: Sequence[EpochRecord]) -> None:
         """Start the file over, with the epochs that are done already."""

@@ -1,7 +1,8 @@
 """What every listener to a training run is told: facts once, each epoch, the outcome once.
 
-What belongs here: the interface and what crosses it. The sinks are a file each beside this one; what a figure means is
-metrics.py; versions and aliases are registry.py. Listeners that do nothing are an empty sequence, not ifs.
+What belongs here: the interface, what crosses it, and the context of listeners that hold nothing open. The sinks are a file
+each beside this one; what a figure means is metrics.py; versions and aliases are registry.py. Listeners that do nothing are an
+empty sequence, not ifs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,7 @@ class Facts:
     """Niche -> data version of the rows it learns from."""
     label: str
     encoders: str
+    """The name of the encoder set of the vectors."""
     n_items: int
     n_pairs: int
     n_channels: int
@@ -72,6 +74,18 @@ class Outcome:
             "interrupted": self.interrupted,
             "findings": [{"kind": finding.kind, "sentence": finding.sentence} for finding in self.findings],
         }
+
+
+class NothingOpen:
+    """The context of a tracker that holds nothing open: there is nothing to close."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
+    ) -> None:
+        """Nothing is open."""
 
 
 class Tracker(Protocol):
