@@ -54,6 +54,7 @@ NOT_WORSE = -0.005
 SHAPES_SCORES = [
     "training/pipeline.py",
     "training/ongoing.py",
+    "training/generators.py",
     "training/batches.py",
     "training/objective.py",
     "training/optimiser.py",
@@ -87,6 +88,8 @@ ABLATION: dict[str, dict[str, object]] = {
     # With a shared read-out no batch norm is left: this is the guide's trunk, without LayerNorm, GELU and dropout.
     "norm: batch (the guide's linear trunk)": {"norm": "batch"},
     "norm: batch, own absolute head": {"norm": "batch", "read_out": "head"},
+    "wide path off": {"wide": False},
+    "learning rate 1e-3": {"learning_rate": 1e-3},
     "read-out: own absolute head": {"read_out": "head"},
     "engagement loss off": {"engagement_weight": 0.0},
     "channels not weighted": {"channel_weighted": False},

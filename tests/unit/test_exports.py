@@ -39,6 +39,7 @@ def network(norm="layer", read_out="shared", clip_dim=768, text_dim=384, hidden_
         norm=norm,
         dropout=0.3 if norm == "layer" else 0.0,
         head_dropout=1.0,
+        wide=True,
         read_out=read_out,
     )
     model = ThumbnailRankingModel.of(shape)

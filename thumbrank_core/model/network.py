@@ -67,6 +67,9 @@ class NetworkShape(BaseModel):
     """On the shared features, half of it on the input. With `norm: batch` unused: the guide gives each head its own."""
     head_dropout: float = Field(ge=0)
     """A factor of the heads' own rates (0.1 to 0.2): 1 as in the guide, 0 for none."""
+    wide: bool
+    """Whether a linear function of the input is added to the ranking head's score (wide and deep, Cheng et al. 2016): few
+    videos teach it sooner than the layers."""
     read_out: Literal["shared", "head"]
     """shared: engagement is an affine function of the ranking score. head: a head of its own, as in the guide."""
 
@@ -103,6 +106,7 @@ class ThumbnailRankingModel(nn.Module):
         norm: see NetworkShape.
         dropout: see NetworkShape.
         head_dropout: see NetworkShape.
+        wide: see NetworkShape.
         read_out: see NetworkShape.
     """
 
@@ -120,6 +124,7 @@ class ThumbnailRankingModel(nn.Module):
         norm: Literal["layer", "batch"] = "batch",
         dropout: float = 0.0,
         head_dropout: float = 1.0,
+        wide: bool = False,
         read_out: Literal["shared", "head"] = "head",
     ) -> None:
         super().__init__()
@@ -130,6 +135,7 @@ class ThumbnailRankingModel(nn.Module):
             norm=norm,
             dropout=dropout,
             head_dropout=head_dropout,
+            wide=wide,
             read_out=read_out,
         )
         self.freeze_clip, self.fine_tune_blocks = freeze_clip, fine_tune_blocks
@@ -139,10 +145,11 @@ class ThumbnailRankingModel(nn.Module):
         self.register_buffer("mean", torch.zeros(clip_dim + text_dim))
         self.register_buffer("std", torch.ones(clip_dim + text_dim))
         project = nn.Linear(clip_dim + text_dim, hidden_dim)
+        self.input_dropout = Dropout(dropout / 2 if norm == "layer" else 0.0)
         self.trunk = (
             nn.Sequential(project)
             if norm == "batch"
-            else nn.Sequential(Dropout(dropout / 2), project, nn.LayerNorm(hidden_dim), nn.GELU(), Dropout(dropout))
+            else nn.Sequential(project, nn.LayerNorm(hidden_dim), nn.GELU(), Dropout(dropout))
         )
         self.ranking = nn.Sequential(
             nn.Linear(hidden_dim, 256),
@@ -153,6 +160,9 @@ class ThumbnailRankingModel(nn.Module):
             Dropout(0.1 * head_dropout),
             nn.Linear(128, 1),
         )
+        self.wide = nn.Linear(clip_dim + text_dim, 1, bias=False) if wide else None
+        if self.wide is not None:
+            nn.init.zeros_(self.wide.weight)
         self.engagement = nn.Linear(1, 1) if read_out == "shared" else _absolute_head(hidden_dim, norm, head_dropout)
         if isinstance(self.engagement, nn.Linear):
             nn.init.ones_(self.engagement.weight)
@@ -187,20 +197,31 @@ class ThumbnailRankingModel(nn.Module):
 
     def features(self, batch: Input) -> torch.Tensor:
         """The shared features (n, hidden_dim)."""
+        return self.trunk(self._seen(batch))
+
+    def _seen(self, batch: Input) -> torch.Tensor:
+        """What trunk and wide path see of n items: (n, clip_dim + text_dim)."""
         if isinstance(batch, Pictures):
             if self.tower is None:
                 raise ValueError("This model takes vectors: it has no tower to compute them from pictures.")
             batch = Batch(self.tower(batch.states), batch.title)
-        return self.trunk(batch.features if isinstance(batch, Standardised) else self.standardised(batch))
+        return self.input_dropout(batch.features if isinstance(batch, Standardised) else self.standardised(batch))
+
+    def _scored(self, features: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+        """The ranking scores (n, 1)."""
+        deep = self.ranking(features)
+        return deep if self.wide is None else deep + self.wide(seen)
 
     def rank(self, batch: Input) -> torch.Tensor:
         """The ranking scores (n,) alone."""
-        return self.ranking(self.features(batch)).squeeze(-1)
+        seen = self._seen(batch)
+        return self._scored(self.trunk(seen), seen).squeeze(-1)
 
     def forward(self, batch: Input) -> Outputs:
         """What every head says of n items."""
-        features = self.features(batch)
-        score = self.ranking(features)
+        seen = self._seen(batch)
+        features = self.trunk(seen)
+        score = self._scored(features, seen)
         engagement = self.engagement(score if self.shape.read_out == "shared" else features)
         logits = score.new_zeros(0, len(SIGNALS)) if self.skip_sub_scores else self.sub_scores(features)
         return Outputs(score.squeeze(-1), engagement.squeeze(-1), logits)

@@ -122,8 +122,12 @@ def build(model: ThumbnailRankingModel, facts: Mapping[str, str]) -> "ModelProto
     image, title = graph.unit_length("image"), graph.unit_length("title")
     both = graph.node("Concat", [image, title], axis=-1)
     centred = graph.node("Sub", [both, graph.constant(model.mean)])
-    features = graph.layers(model.trunk, graph.node("Div", [centred, graph.constant(model.std)]))
+    seen = graph.node("Div", [centred, graph.constant(model.std)])
+    features = graph.layers(model.trunk, seen)
     score = graph.layers(model.ranking, features)
+    if model.wide is not None:
+        wide = graph.node("MatMul", [seen, graph.constant(model.wide.weight.T)])
+        score = graph.node("Add", [score, wide])
     engagement = graph.layers(model.engagement, score if model.shape.read_out == "shared" else features)
     last = graph.constant(torch.tensor([-1]))
     graph.node("Squeeze", [score, last], to="score")

@@ -40,6 +40,7 @@ def new_model(dataset: Dataset, recipe: Recipe) -> ThumbnailRankingModel:
         norm=recipe.norm,
         dropout=recipe.dropout,
         head_dropout=recipe.head_dropout,
+        wide=recipe.wide,
         read_out=recipe.read_out,
     )
 
@@ -97,7 +98,8 @@ class TrainingPipeline:
             "swa_start": swa_start,
         }
         own = {
-            name: getattr(model.shape, name) for name in ("hidden_dim", "norm", "dropout", "head_dropout", "read_out")
+            name: getattr(model.shape, name)
+            for name in ("hidden_dim", "norm", "dropout", "head_dropout", "wide", "read_out")
         }
         own |= {"freeze_clip": model.freeze_clip, "fine_tune_blocks": model.fine_tune_blocks}
         self.recipe = (recipe or load_recipe("guide")).with_overrides(

@@ -30,6 +30,7 @@ class Recipe(BaseModel):
     norm: Literal["layer", "batch"] = Field(description="batch: the guide's heads, with BatchNorm in the absolute one.")
     dropout: float = Field(ge=0, lt=1, description="On the shared features, half of it on the input (norm: layer).")
     head_dropout: float = Field(ge=0, le=4, description="A factor of the heads' own rates; 1 as in the guide.")
+    wide: bool = Field(description="Add a linear function of the input to the ranking score (wide and deep).")
     read_out: Literal["shared", "head"] = Field(
         description="Engagement from the ranking score itself, or from a head of its own."
     )
