@@ -2,7 +2,7 @@
 
 On drawn vectors of 200,000 thumbnails (train_worlds.py): (a) the guide's loop written plainly (plain_guide.py), until EVALUATIONS
 evaluations without gain or MINUTES; (b) recipe `guide` of ours beside it, in turns, at the same batch of 16 pairs; (c) recipe
-`default` to its end, with the share of the machine's own float32 matrix product that its steps reach; and one epoch of
+`default` to its end, with the share of the machine's own matrix product, in the same precision, that its steps reach; and one epoch of
 `default` at 20 thousand, 200 thousand and 2 million thumbnails, the last from a memory map under a limit of 2 GiB.
 Times of (a) are without its evaluations and its preparation; those of (c) are with both.
 
@@ -238,14 +238,16 @@ def flops_an_item(model: ThumbnailRankingModel) -> float:
     return sum((4 if layer is linear[0] else 6) * layer.weight.numel() for layer in linear)
 
 
-def matmul_flops_per_s(batch: int, seconds: float) -> Row:
-    """What bare float32 products reach with the same threads, in operations a second: a square one, and the first layer's."""
+def matmul_flops_per_s(batch: int, dtype: torch.dtype, seconds: float) -> Row:
+    """What bare products of `dtype` reach with the same threads, in operations a second: a square one, and the first layer's."""
     found: Row = {}
     for name, (rows, inner, columns) in {
         "square": (2048, 2048, 2048),
         "first_layer": (batch, IMAGE + TITLE, 512),
     }.items():
-        left, right = torch.randn(rows, inner, device=best_device()), torch.randn(inner, columns, device=best_device())
+        left, right = (
+            torch.randn(shape, device=best_device(), dtype=dtype) for shape in ((rows, inner), (inner, columns))
+        )
         out = left @ right
         best, end = 0.0, time.perf_counter() + seconds
         while time.perf_counter() < end:
@@ -265,7 +267,11 @@ def part_c(world: Drawn, scale: Scale, plain_best: float | None) -> Row:
     trained = train(world.dataset, recipe, [clock])
     whole = time.perf_counter() - begun
     batch = round(mean_items_a_step(world.dataset, recipe))
-    limits = matmul_flops_per_s(batch, scale.matmul_s)
+    own = torch.bfloat16 if any("bfloat16 products" in note for note in trained.notes) else torch.float32
+    limits = {
+        str(dtype).removeprefix("torch."): matmul_flops_per_s(batch, dtype, scale.matmul_s)
+        for dtype in (torch.float32, own)
+    }
     rate = clock.items / clock.step_seconds
     reached = next(
         (
@@ -295,8 +301,11 @@ def part_c(world: Drawn, scale: Scale, plain_best: float | None) -> Row:
         "shipped": trained.shipped,
         "notes": list(trained.notes),
         "mflop_an_item": round(flops / 1e6, 3),
-        "matmul_gflop_per_s": {name: round(limit / 1e9, 1) for name, limit in limits.items()},
-        "matmul_fraction": round(flops * rate / max(limits.values()), 3),
+        "matmul_gflop_per_s": {
+            kind: {name: round(limit / 1e9, 1) for name, limit in found.items()} for kind, found in limits.items()
+        },
+        # Of products in the precision that the steps compute in.
+        "matmul_fraction": round(flops * rate / max(limits[str(own).removeprefix("torch.")].values()), 3),
     }
 
 

@@ -15,7 +15,7 @@ from tests.unit.synthetic import planted
 from thumbrank_core.model.bundle import EpochRecord
 from thumbrank_core.model.dropout import Dropout
 from thumbrank_core.model.network import Batch, ThumbnailRankingModel
-from thumbrank_core.training import sub_scores
+from thumbrank_core.training import ongoing, sub_scores
 from thumbrank_core.training.batches import Layout, Steps, Worker
 from thumbrank_core.training.checkpoint import CheckpointError
 from thumbrank_core.training.dataset import SPLITS, DatasetError
@@ -120,25 +120,52 @@ def test_a_checkpoint_of_other_data_or_damaged_or_foreign_is_refused_in_one_sent
         _pipeline(dataset, SHORT).load_checkpoint(tmp_path / "absent.pt")
 
 
+STILL = SHORT.with_overrides({"dropout": 0.0, "head_dropout": 0.0, "precision": "float32"})
+
+
+def _gradients(dataset):
+    """Of every step of an epoch at the first weights, as the optimiser would see them: (steps, parameters)."""
+    run = _pipeline(dataset, STILL).begun()
+    seen = []
+
+    def look(*_):
+        seen.append(torch.cat([parameter.grad.flatten() for parameter in run.parameters]))
+        for group in run.optimiser.param_groups:
+            group["lr"] = group["weight_decay"] = 0.0
+
+    run.optimiser.register_step_pre_hook(look)
+    plan = run.steps.epoch(0)
+    for number in range(len(plan)):
+        run.take(plan.step(number))
+    return torch.stack(seen)
+
+
 def _one_of_two(rank, store, out):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
     dataset, _ = planted(n_channels=60)
+    gradients = _gradients(dataset)  # AdamW does not see a wrong scale of them
     trained = train(dataset, STILL)
-    if rank == 0:
-        torch.save(trained.model.state_dict(), out)
+    torch.save({"gradients": gradients, "weights": trained.model.state_dict()}, f"{out}{rank}")
     dist.destroy_process_group()
-
-
-STILL = SHORT.with_overrides({"dropout": 0.0, "head_dropout": 0.0})
 
 
 def test_two_processes_train_what_one_does(tmp_path):
     data, _ = planted(n_channels=60)
-    alone = train(data, STILL).model.state_dict()
-    mp.spawn(_one_of_two, args=(str(tmp_path / "store"), str(tmp_path / "two.pt")), nprocs=2)
-    together = torch.load(tmp_path / "two.pt", weights_only=True)
-    assert max(float((alone[name] - together[name]).abs().max()) for name in alone) < 1e-4
+    mp.spawn(_one_of_two, args=(str(tmp_path / "store"), str(tmp_path / "rank")), nprocs=2)
+    first, second = (torch.load(tmp_path / f"rank{rank}", weights_only=True) for rank in (0, 1))
+    alone = _gradients(data)
+    assert alone.abs().amax(1).min() > 0.01
+    torch.testing.assert_close(first["gradients"], alone, atol=1e-6, rtol=0)
+    for name, weight in train(data, STILL).model.state_dict().items():
+        torch.testing.assert_close(first["weights"][name], weight, atol=1e-4, rtol=0)
+        assert torch.equal(first["weights"][name], second["weights"][name])
+
+
+def test_rows_that_fill_a_step_up_teach_nothing(dataset, monkeypatch):
+    filled = _gradients(dataset)
+    monkeypatch.setattr(ongoing, "ROWS", 1)
+    torch.testing.assert_close(_gradients(dataset), filled, atol=1e-6, rtol=0)
 
 
 def test_two_processes_take_each_part_of_every_step_once(dataset):

@@ -19,7 +19,7 @@ from thumbrank_core.errors import ThumbrankError
 from thumbrank_core.features.encoders import best_device
 from thumbrank_core.features.precision import gains
 from thumbrank_core.model.bundle import EpochRecord
-from thumbrank_core.model.network import Input, ThumbnailRankingModel
+from thumbrank_core.model.network import Input, Outputs, ThumbnailRankingModel
 from thumbrank_core.progress import Advance
 from thumbrank_core.training import checkpoint, generators, processes
 from thumbrank_core.training.averaging import averaging_of
@@ -40,6 +40,11 @@ from thumbrank_core.training.validation import Validation
 
 ASK_EVERY = 20
 """Steps after which several processes ask each other whether one was told to stop, and progress is told."""
+
+
+ROWS = 64
+"""Item-wise steps are filled up to a multiple of so many rows: oneDNN keeps code for every size that it meets, up to 1,024 pieces
+of about half a megabyte, and spends a millisecond on a new one."""
 
 
 class TrainingError(ThumbrankError):
@@ -160,10 +165,10 @@ class Ongoing:
 
     def take(self, step: Step) -> None:
         """One step: losses, gradients, new weights."""
-        batch = self.objective.inputs(self.source.take(step.items), step)
+        batch = self.objective.inputs(self.source.take(self._filled(step.items)), step)
         with self._precision():
             output = self.forward(batch)
-        parts = self.objective.losses(output, step)
+        parts = self.objective.losses(Outputs(*(part[: len(step.items)] for part in output)), step)
         self.optimiser.zero_grad(set_to_none=True)
         (self.objective.total(parts) * self.worker.world).backward()
         torch.nn.utils.clip_grad_norm_(self.parameters, self.recipe.gradient_clip)
@@ -325,6 +330,14 @@ class Ongoing:
                 "it learns engagement; ctr_owner names one."
             )
         return tuple(notes)
+
+    def _filled(self, items: torch.Tensor) -> torch.Tensor:
+        """The items of a step, the first one repeated up to a multiple of ROWS; what is said of the repeated ones is not looked
+        at. Not where it would be: batch norm takes statistics of all rows, CLIP's blocks cost more than new code, and by pair
+        sizes are the same already."""
+        if self.recipe.batch_by == "pair" or self.model.shape.norm == "batch" or self.model.tower is not None:
+            return items
+        return torch.cat([items, items[:1].expand(-len(items) % ROWS)]) if len(items) else items
 
     def _precision(self) -> AbstractContextManager[object]:
         return torch.autocast(self.device.type, torch.bfloat16) if self.halves else nullcontext()

@@ -25,7 +25,7 @@ def shared(model: nn.Module, device: torch.device) -> nn.Module:
     if worker().world == 1:
         return model
     devices = [device.index] if device.type == "cuda" else None
-    return DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False)
+    return DistributedDataParallel(model, device_ids=devices, forward_sync_buffers=False)
 
 
 def summed(values: torch.Tensor) -> torch.Tensor:

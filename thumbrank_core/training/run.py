@@ -23,7 +23,7 @@ from thumbrank_core.training.recipe import Recipe
 from thumbrank_core.training.tracking.interface import Tracker
 from thumbrank_core.training.tracking.source import git_sha
 
-CODE_VERSION = "3"
+CODE_VERSION = "4"
 """Raised when the network or the loop changes what the same data and recipe lead to."""
 
 
