@@ -267,12 +267,15 @@ def part_c(world: Drawn, scale: Scale, plain_best: float | None) -> Row:
     trained = train(world.dataset, recipe, [clock])
     whole = time.perf_counter() - begun
     batch = round(mean_items_a_step(world.dataset, recipe))
-    own = torch.bfloat16 if any("bfloat16 products" in note for note in trained.notes) else torch.float32
-    limits = {
-        str(dtype).removeprefix("torch."): matmul_flops_per_s(batch, dtype, scale.matmul_s)
-        for dtype in (torch.float32, own)
-    }
-    rate = clock.items / clock.step_seconds
+    own = "bfloat16" if any("bfloat16 products" in note for note in trained.notes) else "float32"
+    rates = {own: clock.items / clock.step_seconds}
+    if own != "float32":
+        short = recipe.with_overrides({"epochs": 2, "sub_score_epochs": 1, "precision": "float32"})
+        singles = EpochClock(time.perf_counter)
+        train(world.dataset, short, [singles])
+        rates["float32"] = singles.items / singles.step_seconds
+    limits = {kind: matmul_flops_per_s(batch, getattr(torch, kind), scale.matmul_s) for kind in rates}
+    rate = rates[own]
     reached = next(
         (
             end
@@ -304,8 +307,11 @@ def part_c(world: Drawn, scale: Scale, plain_best: float | None) -> Row:
         "matmul_gflop_per_s": {
             kind: {name: round(limit / 1e9, 1) for name, limit in found.items()} for kind, found in limits.items()
         },
-        # Of products in the precision that the steps compute in.
-        "matmul_fraction": round(flops * rate / max(limits[str(own).removeprefix("torch.")].values()), 3),
+        "precision": own,
+        "items_per_s_by_precision": {kind: round(rate) for kind, rate in rates.items()},
+        # Of products in the precision that the steps compute in; and what float32 steps reach of float32 products.
+        "matmul_fraction": round(flops * rate / max(limits[own].values()), 3),
+        "matmul_fraction_float32": round(flops * rates["float32"] / max(limits["float32"].values()), 3),
     }
 
 
@@ -460,7 +466,9 @@ def summary_of(found: dict[str, Row]) -> Row:
         "plain_s_to_best": to_best,
         "default_s_to_plain_best": ours,
         "plain_s_to_best_over_default": over(to_best, ours),
+        "precision": c.get("precision"),
         "matmul_fraction": c.get("matmul_fraction"),
+        "matmul_fraction_float32": c.get("matmul_fraction_float32"),
         "step_s_per_million": [run["step_s_per_million"] for run in runs],
         "peak_anonymous_mb": [run["peak_anonymous_mb"] for run in runs],
     }
