@@ -34,7 +34,7 @@ from simulated_datasets import SIZES, simulated
 
 import thumbrank_core
 from thumbrank_core.bootstrap import DRAWS, Interval, ratio_interval
-from thumbrank_core.evaluation.references import ridge_both
+from thumbrank_core.evaluation.linear import Linear
 from thumbrank_core.features.encoders import best_device
 from thumbrank_core.metrics import channel_sums, pair_concordance
 from thumbrank_core.training.dataset import Dataset
@@ -167,7 +167,7 @@ def work(job: Job) -> Ready:
     facts: dict[str, Any] = {}
     if recipe is None:
         test = dataset.of("test")
-        arrays = {"ridge": ridge_both(dataset), "ceiling": truth, "a": test.a, "b": test.b, "outcome": test.outcome}
+        arrays = {"ridge": Linear(dataset).both(), "ceiling": truth, "a": test.a, "b": test.b, "outcome": test.outcome}
         arrays |= {"channel": test.channel}
         facts |= {"thumbnails": len(dataset.items), "pairs": len(dataset.pairs), "channels": len(dataset.channels)}
     else:

@@ -28,7 +28,7 @@ import numpy.typing as npt
 import torch
 
 from thumbrank_core.batches import batched
-from thumbrank_core.evaluation.references import ridge_both, ridge_image, ridge_title
+from thumbrank_core.evaluation.linear import Linear
 from thumbrank_core.features.cache import normalise_title
 from thumbrank_core.features.embed import TEXT_BATCH, image_encoder, title_encoder
 from thumbrank_core.features.preprocess import to_square
@@ -401,7 +401,7 @@ def _titles(titles: Sequence[str]) -> npt.NDArray[np.float16]:
 
 def figures(dataset: Dataset, truth: Floats) -> dict[str, float]:
     """Counts, the ceiling and what the ridges get on test pairs."""
-    test = dataset.of("test")
+    test, linear = dataset.of("test"), Linear(dataset)
 
     def accuracy(score: Floats) -> float:
         return round(pair_accuracy_micro(score[test.a] - score[test.b], test.outcome), 4)
@@ -412,9 +412,9 @@ def figures(dataset: Dataset, truth: Floats) -> dict[str, float]:
         "pairs": len(dataset.pairs),
         "test_pairs": len(test),
         "test_channels": len(np.unique(test.channel)),
-        "ridge_title": accuracy(ridge_title(dataset)),
-        "ridge_image": accuracy(ridge_image(dataset)),
-        "ridge_both": accuracy(ridge_both(dataset)),
+        "ridge_title": accuracy(linear.title()),
+        "ridge_image": accuracy(linear.image()),
+        "ridge_both": accuracy(linear.both()),
         "ceiling": accuracy(truth),
     }
 

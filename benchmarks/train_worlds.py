@@ -52,10 +52,18 @@ class Drawn:
         return pair_accuracy_micro(self.effect[test.a] - self.effect[test.b], test.outcome)
 
 
-def drawn(n: int, seed: int) -> Drawn:
-    """`n` thumbnails in memory, vectors as float32."""
+def drawn(n: int, seed: int, shares: tuple[float, float] = SHARES, cut_day: float | None = None) -> Drawn:
+    """`n` thumbnails in memory, vectors as float32.
+
+    Args:
+        n: how many.
+        seed: of everything drawn.
+        shares: where training and validation channels end.
+        cut_day: where the time holdout begins, of DAYS; None: nowhere.
+    """
     image, text = np.empty((n, IMAGE), np.float32), np.empty((n, TITLE), np.float32)
-    return _dataset(_draw(n, seed, image, text), image, text, seed, load_policy().pairs.later_partners or 8)
+    columns = _draw(n, seed, image, text, shares)
+    return _dataset(columns, image, text, seed, load_policy().pairs.later_partners or 8, cut_day)
 
 
 def draw_into(folder: Path, n: int, seed: int) -> None:
@@ -79,7 +87,7 @@ def read_from(folder: Path, seed: int, later_partners: int, *, streamed: bool) -
     return _dataset(columns, image, text, seed, later_partners)
 
 
-def _draw(n: int, seed: int, image: Array, text: Array) -> dict[str, Array]:
+def _draw(n: int, seed: int, image: Array, text: Array, shares: tuple[float, float] = SHARES) -> dict[str, Array]:
     """Fill `image` (n, 768) and `text` (n, 384); return the other columns of the items, ordered by channel and time."""
     rng = np.random.default_rng(seed)
     width = IMAGE + TITLE
@@ -87,7 +95,7 @@ def _draw(n: int, seed: int, image: Array, text: Array) -> dict[str, Array]:
     sizes = rng.uniform(0.5, 1.5, n_channels)
     bounds = np.round(np.append(0, np.cumsum(sizes / sizes.sum())) * n).astype(np.int64)
     channel = np.repeat(np.arange(n_channels, dtype=np.int32), np.diff(bounds))
-    split_of = np.searchsorted(SHARES, (rng.permutation(n_channels) + 0.5) / n_channels).astype(np.int8)
+    split_of = np.searchsorted(shares, (rng.permutation(n_channels) + 0.5) / n_channels).astype(np.int8)
     published = rng.uniform(0, DAYS * 86400, n)
     published = published[np.lexsort((published, channel))]
 
@@ -128,7 +136,14 @@ _PRODUCT_SPREAD = 0.461
 """The standard deviation, within a channel, of the product of two tanh of standard normals around standard normal means."""
 
 
-def _dataset(columns: dict[str, Array], image: Array, text: Array, seed: int, later_partners: int) -> Drawn:
+def _dataset(
+    columns: dict[str, Array],
+    image: Array,
+    text: Array,
+    seed: int,
+    later_partners: int,
+    cut_day: float | None = None,
+) -> Drawn:
     """Pairs of each thumbnail with its next later ones; integers and reals as narrow as they may be."""
     channel, split, published, value = (columns[name] for name in ("channel", "split", "published", "value"))
     n = len(channel)
@@ -148,6 +163,7 @@ def _dataset(columns: dict[str, Array], image: Array, text: Array, seed: int, la
     outcome = np.where(value[a] == value[b], 0.5, value[a] > value[b]).astype(np.float32)
     owner = channel[a]
     nothing = np.zeros(len(a), np.int8)
+    later = (published >= (cut_day or 0.0) * 86400).astype(np.int8)
     dataset = Dataset(
         items=Items(
             video_id=[f"v{index}" for index in range(n)],
@@ -172,7 +188,7 @@ def _dataset(columns: dict[str, Array], image: Array, text: Array, seed: int, la
             channel=owner,
             niche=nothing,
             split=split[a],
-            period=nothing,
+            period=nothing if cut_day is None else later[a] + later[b],
         ),
         channels=[f"channel {index}" for index in range(int(channel[-1]) + 1)],
         niches=["tech"],

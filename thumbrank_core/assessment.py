@@ -1,30 +1,33 @@
-"""Judging the challenger: evaluate it, hold it against the champion on the same pairs, decide, and write all of it down.
+"""Judging a model: evaluate it, hold it against the champion on the same pairs, decide, and write all of it down.
 
 What belongs here: the one sequence that needs the database, the registry and the evaluation together. Moving the champion's
-alias is a step of its own (`deploy`), so that a report can be read before anything changes.
+alias is a step of its own (promotion.py), so that a report can be read before anything changes.
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from thumbrank_core.bootstrap import Interval, draw_weights, interval, ratio_draws
-from thumbrank_core.errors import ThumbrankError
-from thumbrank_core.evaluation import report
-from thumbrank_core.evaluation.evaluate import CEILING, MODEL, Evaluation, evaluate
-from thumbrank_core.evaluation.gate import Champion, Verdict, decide
+from thumbrank_core.bootstrap import Interval
+from thumbrank_core.evaluation import cards, report
+from thumbrank_core.evaluation.evaluate import digest_of, evaluate
+from thumbrank_core.evaluation.figures import CHAMPION, Evaluation, Floats
+from thumbrank_core.evaluation.floors import Phase, load_gate
+from thumbrank_core.evaluation.gate import Champion, DataCounts, Figures, SliceLead, Verdict, decide
+from thumbrank_core.evaluation.pictures import Picture, pictures_of
 from thumbrank_core.evaluation.records import record_evaluation
+from thumbrank_core.evaluation.references import LINEAR, MEMORISER, NEWER, RIDGE, SHUFFLED
+from thumbrank_core.evaluation.summary import summary
 from thumbrank_core.evaluation.truth import Truth
-from thumbrank_core.features.precision import as_trained
-from thumbrank_core.features.specs import EncoderSet, load_set
-from thumbrank_core.features.tuned import tuned_base, tuned_set
 from thumbrank_core.labels.labelling import read_curves
-from thumbrank_core.metrics import channel_sums, pair_concordance
-from thumbrank_core.model.bundle import Bundle, load_bundle
+from thumbrank_core.model.bundle import Bundle, BundleCard, load_bundle
+from thumbrank_core.model.clean_process import loads_cleanly
+from thumbrank_core.model.encoders import EncodersChanged, encoders_of
+from thumbrank_core.policy import load_policy
 from thumbrank_core.registry import Registry, Version
 from thumbrank_core.settings import Settings
 from thumbrank_core.store.database import Database
@@ -34,27 +37,21 @@ from thumbrank_core.training.loading import load_dataset
 
 
 @dataclass(frozen=True)
-class Assessment:
-    """A judged challenger: its figures, the verdict, and where the page is."""
+class Judged:
+    """A model's figures, the verdict, and where its pages are. `pictures`: the plots of the page, by name."""
 
-    version: Version
     bundle: Bundle
     evaluation: Evaluation
     verdict: Verdict
     page: Path
+    pictures: Mapping[str, Picture]
 
 
 @dataclass(frozen=True)
-class Deployment:
-    """What deploying did. `changed` is False when the champion stays."""
+class Assessment(Judged):
+    """The same of a registered version."""
 
-    champion: int | None
-    changed: bool
-    says: str
-
-
-class EncodersChanged(ThumbrankError):
-    """The encoder set of a bundle is no longer what it was when the bundle was trained."""
+    version: Version
 
 
 def truth_file(settings: Settings) -> Path:
@@ -63,122 +60,163 @@ def truth_file(settings: Settings) -> Path:
 
 
 def assess(database: Database, settings: Settings, registry: Registry) -> Assessment:
-    """Evaluate the challenger and write the report, its JSON, the rows and the verdict's tags.
+    """Judge the challenger: the report, its JSON, the cards, the rows, the pictures in its MLflow run and the verdict on the
+    version.
 
     Raises:
         RegistryError: nothing was trained yet.
         ThumbrankError: the bundle, its data or its test pairs are not there.
     """
     version = registry.challenger()
-    bundle = load_bundle(version.folder)
-    dataset = load_dataset(database, version.niches, _encoders(bundle))
-    truth = _truth(settings, dataset)
-    evaluation = evaluate(dataset, bundle, truth)
-    with database.connection() as connection:
-        curves = read_curves(connection, dataset.niches)
-    verdict = decide(evaluation, _champion(database, registry, version, dataset, evaluation))
-    folder = settings.reports / version.fingerprint[:12]
-    images = ImageStore(settings.images)
-    page = report.write(folder, report.render(evaluation, verdict, bundle.card, dataset, images, curves, truth))
-    (folder / "evaluation.json").write_text(json.dumps(summary(evaluation, verdict), indent=2) + "\n", encoding="utf-8")
-    with database.connection() as connection:
-        record_evaluation(connection, evaluation, bundle.card.weights_sha256, version.number)
-    registry.tag(
+    found = judge(database, settings, registry, load_bundle(version.folder), version.niches, version.number)
+    registry.record_verdict(
         version.number,
+        found.verdict,
         {
-            "gate": verdict.status,
-            "gate_sentence": verdict.sentence,
-            "pair_accuracy_micro": f"{evaluation.model.metrics['pair_accuracy_micro'].value:.4f}",
+            "pair_accuracy_micro": f"{found.evaluation.model.metrics['pair_accuracy_micro'].value:.4f}",
             "evaluated_at": datetime.now(UTC).isoformat(timespec="seconds"),
         },
     )
-    return Assessment(version, bundle, evaluation, verdict, page)
+    registry.add_pictures(version, {name: picture.png for name, picture in found.pictures.items()})
+    return Assessment(found.bundle, found.evaluation, found.verdict, found.page, found.pictures, version)
 
 
-def deploy(registry: Registry) -> Deployment:
-    """Point `champion` at the challenger if its verdict was a pass.
+def judge(
+    database: Database,
+    settings: Settings,
+    registry: Registry,
+    bundle: Bundle,
+    niches: Sequence[str],
+    number: int | None = None,
+) -> Judged:
+    """Measure a bundle on what the database holds of these niches, decide, and write the report, its JSON, the cards and the rows
+    of `model_evaluations`.
 
-    Raises:
-        ThumbrankError: the challenger has not been evaluated.
-    """
-    challenger, champion = registry.challenger(), registry.get("champion")
-    number = champion.number if champion else None
-    gate, sentence = registry.verdict(challenger.number)
-    if gate is None:
-        raise ThumbrankError(f"Version {challenger.number} has no verdict yet: run evaluation_report first.")
-    if challenger.number == number:
-        return Deployment(number, False, f"Version {challenger.number} is the champion already.")
-    if gate != "pass":
-        return Deployment(number, False, sentence)
-    registry.point("champion", challenger.number)
-    return Deployment(challenger.number, True, sentence)
-
-
-def summary(evaluation: Evaluation, verdict: Verdict) -> dict[str, Any]:
-    """The figures of an evaluation as plain JSON."""
-    scorers = evaluation.overall.scorers
-    accuracy, auc = (scorers[MODEL].metrics[name] for name in ("pair_accuracy_micro", "pair_auc_pooled"))
-    return {
-        "label": evaluation.label,
-        "pair_accuracy": accuracy.value,
-        "ci_low": accuracy.low,
-        "ci_high": accuracy.high,
-        "pair_auc": auc.value,
-        "pair_auc_ci_low": auc.low,
-        "pair_auc_ci_high": auc.high,
-        "spearman_within_channel": _finite(scorers[MODEL].metrics["spearman_within_channel"].value),
-        "ceiling": scorers[CEILING].metrics["pair_accuracy_micro"].value if CEILING in scorers else None,
-        "references": {s.name: s.metrics["pair_accuracy_micro"].value for s in evaluation.references},
-        "reference_intervals": {
-            s.name: [s.metrics["pair_accuracy_micro"].low, s.metrics["pair_accuracy_micro"].high]
-            for s in evaluation.references
-        },
-        "minus_model": {
-            s.name: {"value": s.above_model.value, "ci_low": s.above_model.low, "ci_high": s.above_model.high}
-            for s in evaluation.references
-        },
-        "n_pairs": evaluation.overall.n_pairs,
-        "n_test_channels": evaluation.overall.n_channels,
-        "all_pairs": {
-            "n_pairs": evaluation.all_pairs.n_pairs,
-            "n_channels": evaluation.all_pairs.n_channels,
-            "newer_wins": evaluation.all_pairs.newer_wins.value,
-            "newer_wins_interval": [evaluation.all_pairs.newer_wins.low, evaluation.all_pairs.newer_wins.high],
-            "test_pairs_later_in_time": evaluation.all_pairs.later,
-        },
-        "id_memoriser": {
-            "unseen_channels": evaluation.leak.unseen.value,
-            "random_pairs": evaluation.leak.random_pairs.value if evaluation.leak.random_pairs else None,
-        },
-        "verdict": verdict.status,
-        "verdict_sentence": verdict.sentence,
-        "caveats": report.caveats(evaluation),
-    }
-
-
-def _finite(value: float) -> float | None:
-    return value if np.isfinite(value) else None
-
-
-def _encoders(bundle: Bundle) -> EncoderSet:
-    """The encoders that the bundle was trained with.
+    Args:
+        database: where pairs and vectors are.
+        settings: where reports and pictures are.
+        registry: who knows the champion.
+        bundle: the model; of no version, of the challenger or of any other.
+        niches: whose data.
+        number: its version, if it is registered.
 
     Raises:
-        EncodersChanged: config/encoders.yaml names others under that name.
+        ThumbrankError: the data or the test pairs are not there.
     """
-    card = bundle.card
-    if card.tuned_encoder is None:
-        encoders = as_trained(load_set(card.encoder_set), card.image_encoder, card.title_encoder)
-    else:
-        folder = bundle.folder / card.tuned_encoder
-        base = tuned_base(folder).encoder_id
-        encoders = tuned_set(as_trained(load_set(card.encoder_set), base, card.title_encoder), folder)
-    if (encoders.image.encoder_id, encoders.title.encoder_id) != (card.image_encoder, card.title_encoder):
-        raise EncodersChanged(
-            f"The encoder set {card.encoder_set} is not the one the model was trained with: train again, or restore "
-            "config/encoders.yaml."
-        )
-    return encoders
+    dataset = load_dataset(database, niches, encoders_of(bundle))
+    standing = registry.get("champion")
+    rival = (
+        None
+        if standing is None or standing.fingerprint == bundle.card.fingerprint
+        else _rival(database, standing, dataset)
+    )
+    truth = _truth(settings, dataset)
+    evaluation = evaluate(dataset, bundle, truth, rival.score if rival is not None else None)
+    with database.connection() as connection:
+        curves = read_curves(connection, dataset.niches)
+    verdict = decide(
+        figures_of(evaluation, bundle.card, dataset, loads_cleanly(bundle.folder)),
+        load_gate(),
+        None if standing is None or rival is None else champion_of(evaluation, standing, rival, bundle.card),
+    )
+    folder = settings.reports / bundle.card.fingerprint[:12]
+    images = ImageStore(settings.images)
+    pictures = pictures_of(evaluation, bundle.card, curves, truth)
+    page = report.write(folder, report.render(evaluation, verdict, bundle.card, dataset, images, pictures))
+    policy = load_policy(profile=settings.profile)
+    for name, text in {
+        "evaluation.json": json.dumps(summary(evaluation, verdict), indent=2) + "\n",
+        cards.MODEL_CARD: cards.model_card(evaluation, verdict, bundle.card, dataset),
+        cards.DATA_CARD: cards.data_card(dataset, bundle.card, curves, policy),
+    }.items():
+        report.write(folder, text, name)
+    with database.connection() as connection:
+        record_evaluation(connection, evaluation, bundle.card.weights_sha256, number)
+    return Judged(bundle, evaluation, verdict, page, pictures)
+
+
+def figures_of(evaluation: Evaluation, card: BundleCard, dataset: Dataset, unusable: str | None) -> Figures:
+    """What the gate looks at. `unusable`: why the bundle does not load and score in a clean process."""
+    unseen, later = evaluation.unseen, evaluation.later
+    metrics = evaluation.model.metrics
+    return Figures(
+        phase=phase_of(card),
+        test_set=evaluation.test_set,
+        niches=tuple(dataset.niches),
+        n_channels=unseen.n_channels,
+        n_channels_later=later.n_channels if later else 0,
+        n_pairs=unseen.n_pairs,
+        pair_accuracy_micro=metrics["pair_accuracy_micro"],
+        pair_auc_pooled=metrics["pair_auc_pooled"],
+        spearman_within_channel=metrics["spearman_within_channel"],
+        later_accuracy=later.scorers["model"].metrics["pair_accuracy_micro"] if later else None,
+        above_newer=_turned(unseen.scorers[NEWER].above_model),
+        above_ridge_later=_turned(later.scorers[RIDGE].above_model) if later else None,
+        above_linear={name: _turned(unseen.scorers[name].above_model) for name in LINEAR},
+        ece=evaluation.calibration.ece,
+        memoriser=unseen.scorers[MEMORISER].metrics["pair_accuracy_micro"],
+        shuffled=unseen.scorers[SHUFFLED].metrics["pair_accuracy_micro"],
+        ctr_correlations=tuple(owner.spearman for owner in evaluation.owners if owner.spearman is not None),
+        data=DataCounts(
+            thumbnails=len(dataset.items),
+            channels=len(dataset.channels),
+            pairs=len(dataset.pairs),
+            ctr_videos=sum(len(rates.item) for rates in dataset.owners.values()),
+        ),
+        unusable=unusable,
+    )
+
+
+def phase_of(card: BundleCard) -> Phase:
+    """The guide's phase of a model: 1 with CLIP frozen, 3 with all of it trained, 2 between."""
+    if card.recipe["freeze_clip"]:
+        return 1
+    return 3 if card.recipe["fine_tune_blocks"] == "all" else 2
+
+
+@dataclass(frozen=True)
+class Rival:
+    """The champion on the candidate's items: `score` (n,), None where it cannot score one of the pairs'; `test_set`: the digest of
+    the later pairs as its encoders see them."""
+
+    score: Floats | None
+    test_set: str
+
+
+def champion_of(evaluation: Evaluation, standing: Version, rival: Rival, card: BundleCard) -> Champion:
+    """What the gate asks of who stands to be replaced."""
+    later = evaluation.later
+    lead = _turned(later.scorers[CHAMPION].above_model) if later and CHAMPION in later.scorers else None
+    return Champion(
+        version=standing.number,
+        lost_niches=tuple(niche for niche in standing.niches if niche not in card.niches),
+        test_set=rival.test_set,
+        lead=lead,
+        slices=tuple(
+            SliceLead(part.by, part.name, part.n_channels, part.lead)
+            for part in evaluation.later_slices
+            if part.lead is not None
+        ),
+    )
+
+
+def _rival(database: Database, standing: Version, dataset: Dataset) -> Rival:
+    """The champion on the very same items."""
+    bundle = load_bundle(standing.folder)
+    try:
+        theirs = load_dataset(database, dataset.niches, encoders_of(bundle))
+    except (DatasetError, EncodersChanged):
+        return Rival(None, "none: its encoders have no vectors of these pairs")
+    known = dict(zip(theirs.items.video_id, bundle.score(theirs.items.image, theirs.items.text), strict=True))
+    score = np.array([known.get(video, np.nan) for video in dataset.items.video_id])
+    pairs = dataset.of("test")
+    whole = bool(np.isfinite(score[pairs.a]).all() and np.isfinite(score[pairs.b]).all())
+    return Rival(score if whole else None, digest_of(theirs, theirs.later("test")))
+
+
+def _turned(gap: Interval) -> Interval:
+    """From "scorer minus model" to "model minus scorer"."""
+    return Interval(-gap.value, -gap.high, -gap.low)
 
 
 def _truth(settings: Settings, dataset: Dataset) -> Truth | None:
@@ -186,36 +224,3 @@ def _truth(settings: Settings, dataset: Dataset) -> Truth | None:
     if dataset.sources != ["simulator"] or not path.is_file():
         return None
     return Truth.load(path)
-
-
-def _champion(
-    database: Database, registry: Registry, version: Version, dataset: Dataset, evaluation: Evaluation
-) -> Champion | None:
-    """The champion on the very same test pairs, or None where there is none or it is the challenger itself."""
-    champion = registry.get("champion")
-    if champion is None or champion.number == version.number:
-        return None
-    missing = tuple(niche for niche in champion.niches if niche not in version.niches)
-    return Champion(champion.number, missing, _against(database, champion, dataset, evaluation))
-
-
-def _against(database: Database, champion: Version, dataset: Dataset, evaluation: Evaluation) -> Interval | None:
-    """Challenger minus champion in micro pair accuracy, paired; None where the champion cannot score these pairs."""
-    bundle = load_bundle(champion.folder)
-    try:
-        theirs = load_dataset(database, dataset.niches, _encoders(bundle))
-    except (DatasetError, EncodersChanged):
-        return None
-    by_video = dict(zip(theirs.items.video_id, bundle.score(theirs.items.image, theirs.items.text), strict=True))
-    score = np.array([by_video.get(video, np.nan) for video in dataset.items.video_id])
-    pairs = evaluation.test
-    difference = score[pairs.a] - score[pairs.b]
-    if not np.isfinite(difference).all():
-        return None
-    _, channel = np.unique(pairs.channel, return_inverse=True)
-    n_channels = evaluation.overall.n_channels
-    weights = draw_weights(n_channels)
-    own = evaluation.scores[MODEL][pairs.a] - evaluation.scores[MODEL][pairs.b]
-    gain = pair_concordance(own, pairs.outcome) - pair_concordance(difference, pairs.outcome)
-    sums, counts = channel_sums(gain, channel, n_channels)
-    return interval(float(sums.sum() / counts.sum()), ratio_draws(sums, counts, weights))

@@ -6,12 +6,16 @@ from thumbrank_core.commands import (
     ab,
     collect,
     database,
+    deploying,
     embeddings,
+    evaluating,
     exporting,
     importing,
     plan,
+    promotion,
     reach,
     retention,
+    score,
     studio,
     train,
 )
@@ -37,4 +41,8 @@ app.add_typer(exporting.app)
 app.add_typer(retention.app)
 app.add_typer(embeddings.app, name="embeddings")
 app.add_typer(train.app)
+app.add_typer(evaluating.app)
+app.add_typer(promotion.app)
+app.add_typer(score.app)
+app.add_typer(deploying.app)
 app.add_typer(reach.app, name="reach")

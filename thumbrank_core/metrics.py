@@ -47,6 +47,77 @@ def channel_sums(values: Floats, channel: Ints, n_channels: int) -> tuple[Floats
     return sums, np.bincount(index, minlength=n_channels).astype(np.float64)
 
 
+def ranks_within(values: Floats, channel: Ints, n_channels: int) -> Floats:
+    """Rank of each item within its channel, (n,), from 1; ties share their mean rank."""
+    owner = np.asarray(channel)
+    order = np.lexsort((values, owner))
+    sorted_owner, sorted_values = owner[order], np.asarray(values)[order]
+    start = np.cumsum(np.bincount(owner, minlength=n_channels)) - np.bincount(owner, minlength=n_channels)
+    position = np.arange(1, len(order) + 1) - start[sorted_owner]
+    fresh = np.append(True, (np.diff(sorted_owner) != 0) | (np.diff(sorted_values) != 0))[: len(order)]
+    tie = np.cumsum(fresh) - 1
+    mean = np.bincount(tie, weights=position) / np.bincount(tie)
+    ranks = np.empty(len(order))
+    ranks[order] = mean[tie]
+    return ranks
+
+
+def spearman_by_channel(score: Floats, label: Floats, channel: Ints, n_channels: int) -> Floats:
+    """Spearman rank correlation of each channel's items, (C,); NaN where either side is constant or there is no item."""
+    owner = np.asarray(channel)
+    count = np.maximum(np.bincount(owner, minlength=n_channels), 1)
+
+    def centred(values: Floats) -> Floats:
+        ranks = ranks_within(values, owner, n_channels)
+        return ranks - (np.bincount(owner, weights=ranks, minlength=n_channels) / count)[owner]
+
+    x, y = centred(score), centred(label)
+    xy, xx, yy = (np.bincount(owner, weights=part, minlength=n_channels) for part in (x * y, x * x, y * y))
+    size = np.sqrt(xx * yy)
+    return np.divide(xy, size, out=np.full(n_channels, np.nan), where=size > 0)
+
+
+def kendall_by_channel(score: Floats, label: Floats, channel: Ints, n_channels: int) -> Floats:
+    """Kendall's tau-b of each channel's items, (C,); NaN where either side is constant or there is no item.
+
+    Source: Kendall, "The Treatment of Ties in Ranking Problems", Biometrika 33 (1945).
+    """
+    found = np.full(n_channels, np.nan)
+    order = np.argsort(channel, kind="stable")
+    bounds = np.searchsorted(np.asarray(channel)[order], np.arange(n_channels + 1))
+    for index in range(n_channels):
+        inside = order[bounds[index] : bounds[index + 1]]
+        x, y = (np.sign(np.subtract.outer(values[inside], values[inside])) for values in (score, label))
+        size = float(np.sqrt(np.abs(x).sum() * np.abs(y).sum()))
+        if size > 0:
+            found[index] = float((x * y).sum()) / size
+    return found
+
+
+def top_of_three(score: Floats, label: Floats, threes: Ints) -> tuple[Floats, Floats]:
+    """Of three items at a time, (t, 3): whether the highest score has the highest label, and the share of the best label that is
+    given away, (t,) each. Tied scores share the pick.
+
+    Args:
+        score: (n,).
+        label: (n,) above 0, on a scale of ratios.
+        threes: (t, 3) items of one channel.
+    """
+    scores, labels = score[threes], label[threes]
+    picked = (scores == scores.max(axis=1, keepdims=True)).astype(np.float64)
+    picked /= picked.sum(axis=1, keepdims=True)
+    best = labels.max(axis=1, keepdims=True)
+    return (picked * (labels == best)).sum(axis=1), (picked * (1 - labels / best)).sum(axis=1)
+
+
+def spearman_weighted(score: Floats, label: Floats, weight: Floats) -> float:
+    """Correlation of the ranks of score and label, (n,) each, every item counting `weight` times; NaN where a side is constant."""
+    x, y = rankdata(score), rankdata(label)
+    x, y = x - np.average(x, weights=weight), y - np.average(y, weights=weight)
+    size = float(np.sqrt(np.average(x * x, weights=weight) * np.average(y * y, weights=weight)))
+    return float(np.average(x * y, weights=weight)) / size if size > 0 else float("nan")
+
+
 def spearman_within(score: Floats, label: Floats) -> float:
     """Spearman rank correlation of one channel's items, (n,) each; NaN where either side is constant."""
     if len(score) < 2:

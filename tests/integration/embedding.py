@@ -28,7 +28,7 @@ def fill(db, images, channels, videos):
     world = build_world(
         WorldSettings(seed=5, channels_per_niche=channels + 2, videos_per_channel=videos + 4, niches=("tech",))
     )
-    entries = [(10.0 + day, 5_000 + 37 * day) for day in range(videos)]
+    entries = [(40.0 + day, 5_000 + 37 * day) for day in range(videos)]
     made = store_videos(db, images, world, {f"UC{number:022d}": list(entries) for number in range(channels)})
     label(db, "tech")
     return made

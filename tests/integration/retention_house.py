@@ -182,7 +182,7 @@ def fill(db, home, world):
     """Write what the steps of the graph would have written; returns the video ids by channel."""
     images, channels = ImageStore(home / "images"), list(_channel_ids())
     views = {
-        channel: [(10 + 2 * i, 2_000 + 1_700 * ((number * 7 + i * 5) % 11)) for i in range(VIDEOS)]
+        channel: [(40 + 2 * i, 2_000 + 1_700 * ((number * 7 + i * 5) % 11)) for i in range(VIDEOS)]
         for number, channel in enumerate(channels)
     }
     made = store_videos(db, images, world, views | {OWN: [(12, 5_000), (14, 9_000)]}, source="youtube_api")

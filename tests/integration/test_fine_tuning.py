@@ -14,9 +14,8 @@ import torch
 from PIL import Image, ImageDraw
 
 from tests.integration.embedding import fill
-from thumbrank_core.assessment import _encoders
-from thumbrank_core.bootstrap import draw_weights, interval, ratio_draws
-from thumbrank_core.evaluation.references import ridge_image
+from thumbrank_core.bootstrap import draw_weights, effective_channels, interval, ratio_draws
+from thumbrank_core.evaluation.linear import Linear
 from thumbrank_core.features import cache
 from thumbrank_core.features.embed import Embedding, embed_niche
 from thumbrank_core.features.encoders import ImageEncoder, Vision
@@ -26,6 +25,7 @@ from thumbrank_core.features.tuned import FOLDER, embed_pictures, tuned_set, wri
 from thumbrank_core.features.wanted import wanted_items
 from thumbrank_core.metrics import channel_sums, pair_concordance
 from thumbrank_core.model.bundle import load_bundle
+from thumbrank_core.model.encoders import encoders_of
 from thumbrank_core.model.network import Batch
 from thumbrank_core.model.tower import Tower
 from thumbrank_core.simulator.pictures import draw
@@ -142,7 +142,7 @@ def _strokes(images: ImageStore) -> Dataset:
         channel=channel[a],
         niche=np.zeros(len(a), dtype=np.int64),
         split=split[a],
-        period=np.ones(len(a), dtype=np.int64),
+        period=np.zeros(len(a), dtype=np.int64),
     )
     names = [f"channel{index}" for index in range(channel.max() + 1)]
     return Dataset(items, pairs, names, ["tech"], {"tech": "1"}, ["import"], "age_adjusted", {}, TINY.name)
@@ -167,7 +167,7 @@ def strokes(tmp_path_factory):
     frozen = train(data, load_recipe("default", {"epochs": 20})).model
     with torch.inference_mode():
         batch = Batch(torch.from_numpy(data.items.image), torch.from_numpy(data.items.text))
-        scores = {"ridge": ridge_image(data), "frozen": frozen.rank(batch).double().numpy()}
+        scores = {"ridge": Linear(data).image(), "frozen": frozen.rank(batch).double().numpy()}
     tower = Tower(TINY.image, RECIPE.fine_tune_blocks, checkpointing=RECIPE.gradient_checkpointing)
     model = new_model(data, RECIPE)
     model.tower = tower.tail
@@ -186,7 +186,7 @@ def test_fine_tuning_the_last_block_beats_frozen_where_the_frozen_vectors_do_not
 
     def resampled(credit):
         sums, pairs = channel_sums(credit, channel, count)
-        return interval(float(sums.sum() / pairs.sum()), ratio_draws(sums, pairs, weights))
+        return interval(float(sums.sum() / pairs.sum()), ratio_draws(sums, pairs, weights), effective_channels(pairs))
 
     credit = {
         name: pair_concordance(score[test.a] - score[test.b], test.outcome) for name, score in strokes.scores.items()
@@ -279,7 +279,7 @@ def test_a_bundle_that_was_fine_tuned_is_evaluated_with_the_vectors_of_its_own_t
     assert train_bundle(data, recipe, TINY, tmp_path / "models", stores=stores).trained is False
 
     bundle = load_bundle(run.folder)
-    encoders = _encoders(bundle)
+    encoders = encoders_of(bundle)
     assert (bundle.card.encoder_set, bundle.card.tuned_encoder) == ("tiny", FOLDER)
     assert bundle.card.image_encoder == encoders.image.encoder_id != TINY.image.encoder_id
     theirs = load_dataset(db, ["tech"], encoders)

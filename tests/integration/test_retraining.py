@@ -26,7 +26,7 @@ def learnable(db, images, world):
         db,
         images,
         world,
-        {name: [(10 + d, 5_000 + 900 * ((d * 5 + i) % 7)) for d in range(6)] for i, name in enumerate(ids)},
+        {name: [(40 + d, 5_000 + 900 * ((d * 5 + i) % 7)) for d in range(6)] for i, name in enumerate(ids)},
     )
     with db.connection() as connection:
         connection.execute(

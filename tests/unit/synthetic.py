@@ -7,10 +7,11 @@ import numpy as np
 from thumbrank_core.training.dataset import Dataset, Items, Pairs
 
 
-def planted(effect=1.0, *, n_channels=120, videos=12, width=12, noise=0.7, seed=0, sources=("import",)):
+def planted(effect=1.0, *, n_channels=120, videos=12, width=12, noise=0.7, seed=0, sources=("import",), cut_day=None):
     """Vectors whose first dimensions move the label linearly and by one interaction; the rest is noise.
 
-    Channels differ in level and in their vectors' mean, so that nothing but the difference inside a channel helps.
+    Channels differ in level and in their vectors' mean, so that nothing but the difference inside a channel helps. Videos are
+    published over 60 days; `cut_day` is where the time holdout begins, None for nowhere.
     """
     generator = np.random.default_rng(seed)
     n = n_channels * videos
@@ -26,6 +27,7 @@ def planted(effect=1.0, *, n_channels=120, videos=12, width=12, noise=0.7, seed=
     flip = generator.random(len(a)) < 0.5
     a, b = np.where(flip, b, a), np.where(flip, a, b)
     rate = np.exp(log_rate)
+    later = (published >= 1.7e9 + (1e9 if cut_day is None else cut_day * 86_400)).astype(int)
     counts = np.bincount(channel[a], minlength=n_channels)
     items = Items(
         video_id=[f"video{i:06d}" for i in range(n)],
@@ -50,7 +52,7 @@ def planted(effect=1.0, *, n_channels=120, videos=12, width=12, noise=0.7, seed=
         niche=channel[a] % 2,
         split=split_of_channel[channel[a]],
         soft_target=rate[a] ** 2 / (rate[a] ** 2 + rate[b] ** 2),
-        period=np.ones(len(a), dtype=int),
+        period=later[a] + later[b],
     )
     dataset = Dataset(
         items,

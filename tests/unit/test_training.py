@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from tests.unit.synthetic import planted
-from thumbrank_core.evaluation.evaluate import CEILING, EvaluationError, evaluate
+from thumbrank_core.evaluation.evaluate import EvaluationError, evaluate
+from thumbrank_core.evaluation.figures import CEILING
 from thumbrank_core.evaluation.truth import Truth
 from thumbrank_core.features.specs import load_set
 from thumbrank_core.metrics import pair_accuracy_micro
@@ -33,7 +34,7 @@ def learnt(tmp_path_factory):
 
 def test_a_planted_signal_is_learnt_on_channels_never_seen(learnt):
     dataset, truth, _, bundle = learnt
-    found = evaluate(dataset, bundle, Truth(effects=truth, growth={})).overall.scorers
+    found = evaluate(dataset, bundle, Truth(effects=truth, growth={})).unseen.scorers
     accuracy = {name: scored.metrics["pair_accuracy_micro"] for name, scored in found.items()}
     assert accuracy["model"].low > 0.55
     assert accuracy["model"].value > accuracy["ridge on title"].high

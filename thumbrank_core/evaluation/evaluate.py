@@ -1,37 +1,56 @@
-"""Measuring scorers on the test channels: one table for the model, the reference models and, where a simulated world knows
-it, the ceiling; each figure with its interval and its n.
+"""Measuring scorers: one table for the model, the reference models, the champion and, where a simulated world knows it, the
+ceiling; on unseen channels, on those later in time, and on seen channels later; each figure with its interval and its n.
+
+What belongs here: the sequence, and the table of a set of pairs. Parts of a set are slices.py, probabilities calibration.py.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 
 from thumbrank_core.bootstrap import (
-    FEW_CHANNELS,
-    Interval,
-    auc_counts,
     auc_draws,
+    auc_histogram,
     draw_weights,
+    effective_channels,
     interval,
     mean_draws,
     ratio_draws,
     ratio_interval,
 )
 from thumbrank_core.errors import ThumbrankError
-from thumbrank_core.evaluation.leak_alarm import LeakAlarm, leak_alarm
-from thumbrank_core.evaluation.references import REFERENCES
+from thumbrank_core.evaluation.calibration import calibrate, cover
+from thumbrank_core.evaluation.figures import (
+    CEILING,
+    CHAMPION,
+    MODEL,
+    AllPairs,
+    Evaluation,
+    Floats,
+    Measured,
+    Scored,
+)
+from thumbrank_core.evaluation.leak_alarm import leak_alarm
+from thumbrank_core.evaluation.owners import owner_figures
+from thumbrank_core.evaluation.references import SHUFFLED, reference_scores, shuffled
+from thumbrank_core.evaluation.slices import slices_of
+from thumbrank_core.evaluation.sub_scores import sub_score_figures
 from thumbrank_core.evaluation.truth import Truth
-from thumbrank_core.metrics import channel_sums, pair_concordance, spearman_within
+from thumbrank_core.metrics import (
+    channel_sums,
+    kendall_by_channel,
+    pair_auc_pooled,
+    pair_concordance,
+    spearman_by_channel,
+    top_of_three,
+)
 from thumbrank_core.model.bundle import Bundle
-from thumbrank_core.policy import LabelName
 from thumbrank_core.progress import track
-from thumbrank_core.training.dataset import PERIODS, SPLITS, Dataset, Pairs
+from thumbrank_core.training.dataset import Dataset, Pairs
 
-Floats = npt.NDArray[np.float64]
-MODEL, CEILING = "model", "ceiling"
-METRICS = ("pair_accuracy_micro", "pair_accuracy_macro", "pair_auc_pooled", "spearman_within_channel")
+Ints = npt.NDArray[np.int64]
 MIN_CHANNEL_VIDEOS = 5
 """Channels with fewer videos have no rank correlation worth averaging."""
 
@@ -40,74 +59,16 @@ class EvaluationError(ThumbrankError):
     """There is nothing to measure on."""
 
 
-@dataclass(frozen=True)
-class Scored:
-    """One scorer's figures on one set of pairs. `above_model` is scorer minus model in micro accuracy, paired."""
-
-    name: str
-    is_reference: bool
-    metrics: dict[str, Interval]
-    above_model: Interval
-
-
-@dataclass(frozen=True)
-class Slice:
-    """A set of test pairs and what every scorer gets on it."""
-
-    niche: str
-    n_pairs: int
-    n_channels: int
-    scorers: dict[str, Scored]
-
-
-@dataclass(frozen=True)
-class AllPairs:
-    """The pairs of every split together. `newer_wins` is the pair accuracy of the clock, which needs no training.
-
-    `later`: pairs of test channels both of whose videos were published after the time cut.
-    """
-
-    n_pairs: int
-    n_channels: int
-    newer_wins: Interval
-    later: int
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Everything measured on the test split. `per_niche` holds only niches with test pairs."""
-
-    label: LabelName
-    all_pairs: AllPairs
-    overall: Slice
-    per_niche: dict[str, Slice]
-    scores: dict[str, Floats]
-    test: Pairs
-    leak: LeakAlarm
-
-    @property
-    def model(self) -> Scored:
-        """The model's own figures."""
-        return self.overall.scorers[MODEL]
-
-    @property
-    def references(self) -> list[Scored]:
-        """The reference models' figures, in their fixed order."""
-        return [scored for scored in self.overall.scorers.values() if scored.is_reference]
-
-    @property
-    def too_few_channels(self) -> bool:
-        """Whether the intervals are known to be too narrow."""
-        return self.overall.n_channels < FEW_CHANNELS
-
-
-def evaluate(dataset: Dataset, bundle: Bundle, truth: Truth | None = None) -> Evaluation:
-    """Measure the bundle and the reference models on test channels.
+def evaluate(
+    dataset: Dataset, bundle: Bundle, truth: Truth | None = None, champion: Floats | None = None
+) -> Evaluation:
+    """Measure the bundle and the reference models on channels it never saw.
 
     Args:
         dataset: as loaded for the bundle's niches and encoders.
         bundle: the model.
         truth: what a simulated world knows; adds the ceiling. None for real data.
+        champion: (n,) the scores of who stands to be replaced, if it can score these items.
 
     Raises:
         EvaluationError: there are no test pairs.
@@ -115,20 +76,53 @@ def evaluate(dataset: Dataset, bundle: Bundle, truth: Truth | None = None) -> Ev
     test = dataset.of("test")
     if len(test) == 0:
         raise EvaluationError("There are no pairs in test channels: add channels, the split is a hash of their ids.")
-    scores: dict[str, Floats] = {MODEL: bundle.score(dataset.items.image, dataset.items.text)}
-    with track("reference models", len(REFERENCES)) as advance:
-        for name, reference in REFERENCES.items():
-            scores[name] = reference(dataset)
-            advance(1)
+    score = bundle.score(dataset.items.image, dataset.items.text)
+    scores: dict[str, Floats] = {MODEL: score}
+    references = {SHUFFLED: shuffled(dataset, score)} | reference_scores(dataset)
+    scores |= references
+    if champion is not None:
+        scores[CHAMPION] = champion
     if truth is not None:
         scores[CEILING] = np.array([truth.effects[video] for video in dataset.items.video_id])
-    overall = measure("all", dataset, scores, test)
-    per_niche: dict[str, Slice] = {}
-    for index, niche in enumerate(dataset.niches):
-        chosen = test.take(test.niche == index)
-        if len(chosen):
-            per_niche[niche] = measure(niche, dataset, scores, chosen)
-    return Evaluation(dataset.label, _all_pairs(dataset), overall, per_niche, scores, test, leak_alarm(dataset))
+    later, seen_later = dataset.later("test"), dataset.later("train")
+    with track("sets of pairs measured", 3) as advance:
+        unseen = measure("unseen channels", dataset, scores, references, test)
+        advance(1)
+        both_later = measure("unseen channels, later", dataset, scores, references, later) if len(later) else None
+        advance(1)
+        owners_own = (
+            measure("seen channels, later", dataset, scores, references, seen_later) if len(seen_later) else None
+        )
+        advance(1)
+    difference = score[test.a] - score[test.b]
+    return Evaluation(
+        label=dataset.label,
+        all_pairs=_all_pairs(dataset),
+        unseen=unseen,
+        later=both_later,
+        seen_later=owners_own,
+        slices=slices_of(dataset, scores, test),
+        calibration=calibrate(difference, test, bundle.card.temperature),
+        covered=cover(difference, test),
+        owners=owner_figures(dataset, bundle, score),
+        sub_scores=sub_score_figures(dataset, bundle, test),
+        leak=leak_alarm(dataset),
+        scores=scores,
+        test=test,
+        test_set=digest_of(dataset, later),
+        later_slices=slices_of(dataset, scores, later) if len(later) else [],
+    )
+
+
+def digest_of(dataset: Dataset, pairs: Pairs) -> str:
+    """A digest of whose pairs these are and who won them, whatever encoders their vectors are of."""
+    ids = np.array(dataset.items.video_id)
+    digest = hashlib.sha256(dataset.label.encode())
+    order = np.lexsort((ids[pairs.b], ids[pairs.a]))
+    for side in (pairs.a, pairs.b):
+        digest.update("\n".join(ids[side[order]].tolist()).encode())
+    digest.update(np.ascontiguousarray(pairs.outcome[order]).tobytes())
+    return digest.hexdigest()
 
 
 def _all_pairs(dataset: Dataset) -> AllPairs:
@@ -136,48 +130,75 @@ def _all_pairs(dataset: Dataset) -> AllPairs:
     sums, counts = channel_sums(
         pair_concordance(pairs.age_gap_hours, pairs.outcome), pairs.channel, len(dataset.channels)
     )
-    later = (pairs.split == SPLITS.index("test")) & (pairs.period == PERIODS.index("later"))
-    return AllPairs(len(pairs), len(dataset.channels), ratio_interval(sums, counts), int(later.sum()))
+    return AllPairs(len(pairs), len(dataset.channels), ratio_interval(sums, counts))
 
 
-def measure(niche: str, dataset: Dataset, scores: Mapping[str, Floats], pairs: Pairs) -> Slice:
-    """Figures of every scorer on `pairs`, with the same channel draws for all."""
+def measure(
+    name: str, dataset: Dataset, scores: Mapping[str, Floats], references: Mapping[str, Floats], pairs: Pairs
+) -> Measured:
+    """Figures of every scorer on `pairs`, with the same channel draws for all.
+
+    Args:
+        name: of the set.
+        dataset: what the pairs point into.
+        scores: (n,) by scorer; the model's first.
+        references: which of them are reference models.
+        pairs: at least one.
+    """
     _, channel = np.unique(pairs.channel, return_inverse=True)
     n_channels = int(channel.max()) + 1
     weights = draw_weights(n_channels)
-    groups = _channel_items(dataset, pairs)
+    items, owner = _items_of(dataset, pairs)
+    value = dataset.items.value
+    ranked = np.bincount(owner, minlength=n_channels) >= MIN_CHANNEL_VIDEOS
+    threes, three_owner = _in_a_row(dataset, items, owner)
+    three_counts = np.bincount(three_owner, minlength=n_channels).astype(np.float64)
+    _, counts = channel_sums(np.ones(len(pairs)), channel, n_channels)
+    effective = effective_channels(counts)
     accuracy: dict[str, Floats] = {}
     scorers: dict[str, Scored] = {}
-    for name, score in scores.items():
+    for scorer, score in scores.items():
         difference = score[pairs.a] - score[pairs.b]
-        sums, counts = channel_sums(pair_concordance(difference, pairs.outcome), channel, n_channels)
-        accuracy[name] = ratio_draws(sums, counts, weights)
-        wins, comparisons = auc_counts(difference, pairs.outcome, channel, n_channels)
-        spearman = np.array([spearman_within(score[group], dataset.items.value[group]) for group in groups])
-        known = spearman[np.isfinite(spearman)]
+        sums, _ = channel_sums(pair_concordance(difference, pairs.outcome), channel, n_channels)
+        accuracy[scorer] = ratio_draws(sums, counts, weights)
+        micro = float(sums.sum() / counts.sum())
+        histogram = auc_histogram(difference, pairs.outcome, channel, n_channels)
         metrics = {
-            "pair_accuracy_micro": interval(float(sums.sum() / counts.sum()), accuracy[name]),
-            "pair_accuracy_macro": interval(float(np.mean(sums / counts)), mean_draws(sums / counts, weights)),
-            "pair_auc_pooled": interval(
-                float(wins.sum() / max(comparisons.sum(), 1)), auc_draws(wins, comparisons, weights)
+            "pair_accuracy_micro": interval(micro, accuracy[scorer], effective),
+            "pair_accuracy_macro": interval(
+                float(np.mean(sums / counts)), mean_draws(sums / counts, weights), n_channels
             ),
-            "spearman_within_channel": interval(
-                float(known.mean()) if len(known) else float("nan"), mean_draws(spearman, weights)
+            "pair_auc_pooled": interval(
+                pair_auc_pooled(difference, pairs.outcome), auc_draws(histogram, weights), effective
             ),
         }
-        gap = (
-            metrics["pair_accuracy_micro"].value - scorers[MODEL].metrics["pair_accuracy_micro"].value
-            if scorers
-            else 0.0
-        )
-        above = interval(gap, accuracy[name] - accuracy[MODEL])
-        scorers[name] = Scored(name, name in REFERENCES, metrics, above)
-    return Slice(niche, len(pairs), n_channels, scorers)
+        for metric, by_channel in (
+            ("spearman_within_channel", spearman_by_channel(score[items], value[items], owner, n_channels)),
+            ("kendall_within_channel", kendall_by_channel(score[items], value[items], owner, n_channels)),
+        ):
+            known = np.where(ranked, by_channel, np.nan)
+            there = known[np.isfinite(known)]
+            mean = float(there.mean()) if len(there) else float("nan")
+            metrics[metric] = interval(mean, mean_draws(known, weights), len(there))
+        for metric, found in zip(("top_1_of_3", "regret_of_3"), top_of_three(score, value, threes), strict=True):
+            sums, _ = channel_sums(found, three_owner, n_channels)
+            mean = float(found.mean()) if len(found) else float("nan")
+            metrics[metric] = interval(mean, ratio_draws(sums, three_counts, weights), effective_channels(three_counts))
+        gap = micro - scorers[MODEL].metrics["pair_accuracy_micro"].value if scorers else 0.0
+        above = interval(gap, accuracy[scorer] - accuracy[MODEL], effective)
+        scorers[scorer] = Scored(scorer, scorer in references, metrics, above)
+    return Measured(name, len(pairs), n_channels, effective, scorers)
 
 
-def _channel_items(dataset: Dataset, pairs: Pairs) -> Sequence[npt.NDArray[np.int64]]:
-    """The items of every channel of `pairs`, in the order of channels; short channels come as empty groups."""
-    used = np.unique(np.concatenate([pairs.a, pairs.b]))
-    owner = dataset.items.channel[used]
-    groups = [used[owner == channel] for channel in np.unique(pairs.channel)]
-    return [group if len(group) >= MIN_CHANNEL_VIDEOS else group[:0] for group in groups]
+def _items_of(dataset: Dataset, pairs: Pairs) -> tuple[Ints, Ints]:
+    """The distinct items of the pairs, (k,), and the number of the channel of each among the pairs' channels in their order."""
+    items = np.unique(np.concatenate([pairs.a, pairs.b]))
+    return items, np.searchsorted(np.unique(pairs.channel), dataset.items.channel[items])
+
+
+def _in_a_row(dataset: Dataset, items: Ints, owner: Ints) -> tuple[Ints, Ints]:
+    """Every three uploads of a channel in a row among the items, (t, 3), and whose they are, (t,)."""
+    order = np.lexsort((dataset.items.published[items], owner))
+    ordered, own = items[order], owner[order]
+    first = np.flatnonzero(own[2:] == own[:-2])
+    return np.stack([ordered[first], ordered[first + 1], ordered[first + 2]], axis=1), own[first]

@@ -1,11 +1,14 @@
 """Evaluations as rows of `model_evaluations`: every figure with its n, its interval and the reference models beside it."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import numpy as np
 import psycopg
 
-from thumbrank_core.evaluation.evaluate import Evaluation
+from thumbrank_core.bootstrap import Interval
+from thumbrank_core.evaluation.figures import CEILING, CHAMPION, MODEL, Evaluation
 from thumbrank_core.store.copy import Column, upsert
 
 _COLUMNS = [
@@ -25,6 +28,17 @@ _COLUMNS = [
     Column("n_channels", "int4"),
 ]
 _KEY = ["model_sha256", "scorer", "niche", "split", "label", "metric", "n_pairs"]
+ALL = "all"
+
+
+class _Figure(NamedTuple):
+    scorer: str
+    niche: str
+    split: str
+    metric: str
+    found: Interval
+    n_pairs: int
+    n_channels: int
 
 
 def record_evaluation(
@@ -37,26 +51,45 @@ def record_evaluation(
             weights_sha256,
             version,
             now,
-            scored.name,
-            scored.is_reference,
-            part.niche,
-            "test",
+            row.scorer,
+            row.scorer not in (MODEL, CHAMPION, CEILING),
+            row.niche,
+            row.split,
             evaluation.label,
-            metric,
-            found.value,
-            _known(found.low),
-            _known(found.high),
-            part.n_pairs,
-            part.n_channels,
+            row.metric,
+            row.found.value,
+            _known(row.found.low),
+            _known(row.found.high),
+            row.n_pairs,
+            row.n_channels,
         )
-        for part in (evaluation.overall, *evaluation.per_niche.values())
-        for scored in part.scorers.values()
-        for metric, found in scored.metrics.items()
-        if np.isfinite(found.value)
+        for row in _figures(evaluation)
+        if np.isfinite(row.found.value)
     ]
     update = [column.name for column in _COLUMNS if column.name not in _KEY]
     counts = upsert(connection, "thumbrank.model_evaluations", _COLUMNS, rows, key=_KEY, update=update)
     return counts.inserted + counts.updated
+
+
+def _figures(evaluation: Evaluation) -> Iterator[_Figure]:
+    """All niches together in three splits; each niche's accuracy on test channels; the probabilities."""
+    for split, measured in (
+        ("test", evaluation.unseen),
+        ("test, later", evaluation.later),
+        ("train, later", evaluation.seen_later),
+    ):
+        if measured is None:
+            continue
+        for scored in measured.scorers.values():
+            for metric, found in scored.metrics.items():
+                yield _Figure(scored.name, ALL, split, metric, found, measured.n_pairs, measured.n_channels)
+    for part in evaluation.slices:
+        if part.by == "niche":
+            for scorer, found in part.accuracy.items():
+                yield _Figure(scorer, part.name, "test", "pair_accuracy_micro", found, part.n_pairs, part.n_channels)
+    whole = evaluation.unseen
+    for metric, found in (("brier", evaluation.calibration.brier), ("ece", evaluation.calibration.ece)):
+        yield _Figure(MODEL, ALL, "test", metric, found, whole.n_pairs, whole.n_channels)
 
 
 def _known(bound: float) -> float | None:

@@ -1,4 +1,5 @@
-"""Reference models: what a figure must be held against. Each gives a score per item, fitted on training channels only.
+"""Reference models: what a figure must be held against. Each gives a score per item, fitted on training channels only, up to the
+time cut.
 
 A score is compared only inside a channel, by the sign of the difference of two items.
 """
@@ -8,14 +9,60 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from thumbrank_core.evaluation.boosting import boosted
 from thumbrank_core.evaluation.leak_alarm import id_memoriser
-from thumbrank_core.evaluation.pair_matrix import difference_matrix
+from thumbrank_core.evaluation.linear import Linear
+from thumbrank_core.features.signals.definitions import SIGNALS
 from thumbrank_core.metrics import pair_accuracy_micro
-from thumbrank_core.training.dataset import SPLITS, Dataset
+from thumbrank_core.progress import track
+from thumbrank_core.training.dataset import Dataset
 
 Floats = npt.NDArray[np.float64]
-RIDGE_STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
-"""Times the mean eigenvalue of the normal matrix."""
+NEWER, MEMORISER, RIDGE = "newer wins", "ID memoriser", "ridge on both"
+SHUFFLED = "shuffled labels"
+SHUFFLE_SEED = 0
+LINEAR = ("ridge on title", "ridge on image", RIDGE)
+COSINE = "CLIP image-title cosine"
+HOUR_PRIOR = 20.0
+"""Pairs of one half that each hour of the day starts with."""
+
+
+def reference_scores(dataset: Dataset) -> dict[str, Floats]:
+    """Scores (n,) of every reference model by its name, in the order of tables. The cosine of CLIP's image and title is left out
+    where nobody measured it."""
+    linear = Linear(dataset)
+    models: dict[str, Callable[[], Floats]] = {
+        "coin": lambda: coin(dataset),
+        MEMORISER: lambda: id_memoriser(dataset),
+        NEWER: dataset.items.published.copy,
+        "publish hour": lambda: publish_hour(dataset),
+        "title length": lambda: title_length(dataset),
+        "title capitals": lambda: title_capitals(dataset),
+        COSINE: lambda: cosine(dataset),
+        LINEAR[0]: linear.title,
+        LINEAR[1]: linear.image,
+        RIDGE: linear.both,
+        "boosting on both": lambda: boosted(dataset),
+    }
+    if dataset.signals is None or np.isnan(dataset.signals[:, SIGNALS.index("title_match")]).all():
+        del models[COSINE]
+    found: dict[str, Floats] = {}
+    with track("reference models", len(models)) as advance:
+        for name, model in models.items():
+            found[name] = model()
+            advance(1)
+    return found
+
+
+def shuffled(dataset: Dataset, score: Floats) -> Floats:
+    """A model's scores (n,) dealt anew among the items of each channel, which is shuffling the labels within it: a control, at one
+    half whatever the model, unless the measure itself is off."""
+    channel = dataset.items.channel
+    order = np.argsort(channel, kind="stable")
+    dealt = np.lexsort((np.random.default_rng(SHUFFLE_SEED).random(len(score)), channel))
+    found = np.empty(len(score))
+    found[order] = score[dealt]
+    return found
 
 
 def coin(dataset: Dataset) -> Floats:
@@ -23,66 +70,44 @@ def coin(dataset: Dataset) -> Floats:
     return np.random.default_rng(0).random(len(dataset.items))
 
 
-def newer_wins(dataset: Dataset) -> Floats:
-    """The later video wins: no content, only the clock in the label."""
-    return dataset.items.published.copy()
+def publish_hour(dataset: Dataset) -> Floats:
+    """How often videos of its hour of the day (UTC) win in training pairs, drawn towards one half."""
+    hour = (dataset.items.published // 3600 % 24).astype(np.int64)
+    pairs = dataset.of("train")
+    won = np.bincount(hour[pairs.a], pairs.outcome, 24) + np.bincount(hour[pairs.b], 1 - pairs.outcome, 24)
+    seen = np.bincount(hour[pairs.a], minlength=24) + np.bincount(hour[pairs.b], minlength=24)
+    return ((won + HOUR_PRIOR / 2) / (seen + HOUR_PRIOR))[hour]
 
 
 def title_length(dataset: Dataset) -> Floats:
     """Characters of the title, longer or shorter winning as the training pairs say."""
-    length = np.array([float(len(title)) for title in dataset.items.title])
+    return _as_training_says(dataset, np.array([float(len(title)) for title in dataset.items.title]))
+
+
+def title_capitals(dataset: Dataset) -> Floats:
+    """Share of capitals among the title's letters, more or fewer winning as the training pairs say."""
+
+    def share(title: str) -> float:
+        letters = [letter for letter in title if letter.isalpha()]
+        return sum(letter.isupper() for letter in letters) / len(letters) if letters else 0.0
+
+    return _as_training_says(dataset, np.array([share(title) for title in dataset.items.title]))
+
+
+def cosine(dataset: Dataset) -> Floats:
+    """The weak signal title_match, which orders as CLIP's cosine of picture and title does. An item without one stands in the
+    middle of its channel."""
+    assert dataset.signals is not None, "left out where there is none"
+    score = dataset.signals[:, SIGNALS.index("title_match")].astype(np.float64)
+    unknown = np.isnan(score)
+    for channel in np.unique(dataset.items.channel[unknown]):
+        inside = dataset.items.channel == channel
+        known = score[inside & ~unknown]
+        score[inside & unknown] = np.median(known) if len(known) else 0.0
+    return score
+
+
+def _as_training_says(dataset: Dataset, value: Floats) -> Floats:
     training = dataset.of("train")
-    longer = pair_accuracy_micro(length[training.a] - length[training.b], training.outcome) >= 0.5
-    return length if longer else -length
-
-
-def ridge_title(dataset: Dataset) -> Floats:
-    """Ridge on the title vector."""
-    return ridge_on_differences(dataset, dataset.items.text)
-
-
-def ridge_image(dataset: Dataset) -> Floats:
-    """Ridge on the image vector."""
-    return ridge_on_differences(dataset, dataset.items.image)
-
-
-def ridge_both(dataset: Dataset) -> Floats:
-    """Ridge on both vectors: the linear model to beat."""
-    return ridge_on_differences(dataset, np.concatenate([dataset.items.image, dataset.items.text], axis=1))
-
-
-REFERENCES: dict[str, Callable[[Dataset], Floats]] = {
-    "coin": coin,
-    "ID memoriser": id_memoriser,
-    "newer wins": newer_wins,
-    "title length": title_length,
-    "ridge on title": ridge_title,
-    "ridge on image": ridge_image,
-    "ridge on both": ridge_both,
-}
-LINEAR = ("ridge on title", "ridge on image", "ridge on both")
-
-
-def ridge_on_differences(dataset: Dataset, features: npt.NDArray[np.float32]) -> Floats:
-    """Weighted ridge of the outcome (+1 a won, -1 b won, 0 a tie) on feature differences; its item score, (n,).
-
-    The strength is chosen by pair accuracy on validation channels. Differences are never formed: with D the pair-by-item
-    difference matrix, X'D'WDX is X'LX for a sparse item-by-item L, so memory grows with items, not with pairs.
-    """
-    training, validation = dataset.of("train"), dataset.of("validation")
-    inside = dataset.items.split == SPLITS.index("train")
-    x = features.astype(np.float64)
-    x = (x - x[inside].mean(axis=0)) / np.maximum(x[inside].std(axis=0), 1e-6)
-    difference = difference_matrix(training, len(x))
-    weighted = difference.T.multiply(training.weight).tocsr()
-    normal = x.T @ (weighted @ difference @ x)
-    target = x.T @ (weighted @ (2 * training.outcome - 1))
-    values, vectors = np.linalg.eigh(normal)
-    projected = vectors.T @ target
-    best, best_accuracy = np.zeros(len(x)), -1.0
-    for strength in RIDGE_STRENGTHS:
-        score = x @ (vectors @ (projected / (np.maximum(values, 0) + strength * max(float(values.mean()), 1e-12))))
-        accuracy = pair_accuracy_micro(score[validation.a] - score[validation.b], validation.outcome)
-        if accuracy > best_accuracy:
-            best, best_accuracy = score, accuracy
-    return best
+    more = pair_accuracy_micro(value[training.a] - value[training.b], training.outcome) >= 0.5
+    return value if more else -value

@@ -1,22 +1,27 @@
-"""One self-contained HTML page an evaluation: the verdict first, then pictures, then tables. Nothing is fetched by the page."""
+"""One self-contained HTML page an evaluation: the verdict first, then pictures, then tables. Nothing is fetched by the page.
+
+What belongs here: what stands on the page and in which order. The plots and their words are pictures.py, the figures as words
+wording.py. A video is shown between marks only (shown.py), and an owner's click-through rates are never shown.
+"""
 
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 
 from thumbrank_core.bootstrap import DRAWS, FEW_CHANNELS
-from thumbrank_core.evaluation import plots
-from thumbrank_core.evaluation.evaluate import CEILING, METRICS, MODEL, Evaluation
+from thumbrank_core.evaluation import wording
+from thumbrank_core.evaluation.figures import CEILING, DEFINITIONS, METRICS, MODEL, Evaluation, Measured
 from thumbrank_core.evaluation.gate import Verdict
+from thumbrank_core.evaluation.pictures import Picture
 from thumbrank_core.evaluation.shown import Shown, templates
-from thumbrank_core.evaluation.truth import Truth
 from thumbrank_core.features.cache import title_sha256
+from thumbrank_core.features.signals.definitions import SIGNALS
 from thumbrank_core.labels.definitions import SHOWN
-from thumbrank_core.labels.growth import GrowthCurve
 from thumbrank_core.model.bundle import BundleCard
 from thumbrank_core.store.images import ImageStore
 from thumbrank_core.store.picture import PictureError
@@ -28,12 +33,15 @@ SOURCES = {
     "youtube_api": "the YouTube Data API",
     "import": "an imported data set",
 }
-DEFINITIONS = {
-    "pair_accuracy_micro": "Share of pairs of one channel whose order is right, over all pairs; ties count one half.",
-    "pair_accuracy_macro": "The same share, first within each channel, then averaged over channels.",
-    "pair_auc_pooled": "ROC-AUC of the score difference over the pooled pairs, both orders present. Above accuracy for the same model.",
-    "spearman_within_channel": "Spearman rank correlation of score and label within a channel, averaged over channels of 5 or more videos.",
-}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A set of pairs as the page shows it: what it is, and what it means that there is none."""
+
+    title: str
+    measured: Measured | None
+    empty: str
 
 
 @dataclass(frozen=True)
@@ -65,10 +73,9 @@ def render(
     card: BundleCard,
     dataset: Dataset,
     images: ImageStore,
-    curves: Mapping[str, GrowthCurve],
-    truth: Truth | None = None,
+    pictures: Mapping[str, Picture],
 ) -> str:
-    """The page as text. `curves`: the growth curve of each niche; `truth`: only of a simulated world."""
+    """The page as text. `pictures`: what `pictures_of` drew of it."""
     right, wrong = _examples(evaluation, dataset, images)
     return (
         templates()
@@ -79,69 +86,105 @@ def render(
             card=card,
             sources=[SOURCES[source] for source in dataset.sources],
             simulated="simulator" in dataset.sources,
-            metrics=METRICS,
-            definitions=DEFINITIONS,
-            ceiling=CEILING,
-            model=MODEL,
             caveats=caveats(evaluation),
-            draws=DRAWS,
-            bars=_uri(plots.accuracy_bars(evaluation.overall), "png"),
-            curve=_uri(plots.learning_curve(card.history, card.best_epoch), "png"),
-            niches=_uri(plots.niche_bars(evaluation), "png"),
-            label_shown=SHOWN[evaluation.label],
-            growth=_uri(plots.growth_curves(curves, truth.growth if truth else None), "png") if curves else None,
-            pairs_left_out=dataset.left_out,
+            pictures=[(picture, _uri(picture.png, "png")) for picture in pictures.values()],
             right=right,
             wrong=wrong,
+            tables=tables(evaluation),
+            slice_groups=[list(parts) for _, parts in groupby(evaluation.slices, key=lambda part: part.by)],
+            slice_scorers=slice_scorers(evaluation),
+            metrics=METRICS,
+            signals=SIGNALS,
+            definitions=DEFINITIONS,
+            model=MODEL,
+            ceiling=CEILING,
+            draws=DRAWS,
+            label_shown=SHOWN[evaluation.label],
+            pairs_left_out=dataset.left_out,
+            say=wording,
         )
     )
 
 
-def write(folder: Path, page: str) -> Path:
-    """Write `index.html` into the folder, atomically."""
+def write(folder: Path, text: str, name: str = "index.html") -> Path:
+    """Write the page, or a card under its `name`, into the folder, atomically."""
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / "index.html"
-    temporary = folder / "index.html.part"
-    temporary.write_text(page, encoding="utf-8")
+    target = folder / name
+    temporary = target.with_name(name + ".part")
+    temporary.write_text(text, encoding="utf-8")
     temporary.replace(target)
     return target
 
 
+def tables(evaluation: Evaluation) -> list[Table]:
+    """The sets of pairs in the order of what they are good for."""
+    return [
+        Table("Unseen channels", evaluation.unseen, ""),
+        Table(
+            "Unseen channels, later in time: what promotion is decided on",
+            evaluation.later,
+            "No pairs: no unseen channel has two comparable videos published after the time cut, up to which the model was trained.",
+        ),
+        Table(
+            "Seen channels, later in time: a creator's own use",
+            evaluation.seen_later,
+            "No pairs: no training channel has two comparable videos published after the time cut, up to which the model was trained.",
+        ),
+    ]
+
+
+def slice_scorers(evaluation: Evaluation) -> list[str]:
+    """Every scorer that some slice was looked at for, the model first."""
+    names = dict.fromkeys(name for part in evaluation.slices for name in part.accuracy)
+    return sorted(names, key=lambda name: name != MODEL)
+
+
 def caveats(evaluation: Evaluation) -> list[str]:
     """What the figures cannot prove, in sentences with their numbers."""
-    everywhere, measured = evaluation.all_pairs, evaluation.overall
+    everywhere, measured = evaluation.all_pairs, evaluation.unseen
     accuracy = evaluation.model.metrics["pair_accuracy_micro"]
     found: list[str] = []
     if evaluation.too_few_channels:
         found.append(
             f"{everywhere.n_channels} channels can prove little: {measured.n_channels} of them are the unseen ones measured here. "
-            f"Below {FEW_CHANNELS} even this interval ({accuracy.low:.3f} to {accuracy.high:.3f}) is too narrow, and about 100 "
+            f"Below {FEW_CHANNELS} even this interval ({wording.bounds(accuracy)}) is too narrow, and about 100 "
             "unseen channels are needed for ±0.02."
         )
+    found.append(
+        f"Large channels count more: the {measured.n_channels} unseen channels tell as much as "
+        f"{measured.effective_channels:.1f} of equal size would."
+    )
     clock = everywhere.newer_wins
     largely = clock.value >= 0.6
     found.append(
         f"{'The label is largely a clock here' if largely else 'The clock in the label'}: over all {everywhere.n_pairs:,} pairs of "
-        f"{everywhere.n_channels} channels, “newer wins” alone, which sees no picture and no title, reaches {clock.value:.3f} "
-        f"({clock.low:.3f} to {clock.high:.3f}); 0.5 is none."
+        f"{everywhere.n_channels} channels, “newer wins” alone, which sees no picture and no title, reaches "
+        f"{wording.figure(clock)}; 0.5 is none."
     )
     leak = evaluation.leak
     found.append(
-        f"Leak alarm: a memoriser of ids, pictures and titles gets {leak.unseen.value:.3f} ({leak.unseen.low:.3f} to "
-        f"{leak.unseen.high:.3f}) on the {leak.n_unseen:,} pairs of unseen channels"
+        f"Leak alarm: a memoriser of ids, pictures and titles gets {wording.figure(leak.unseen)} on the {leak.n_unseen:,} pairs "
+        "of unseen channels"
         + (
             "."
             if leak.random_pairs is None
             else f"; on a random fifth of all pairs ({leak.n_random:,}), whose videos it knows from the others, "
-            f"{leak.random_pairs.value:.3f} ({leak.random_pairs.low:.3f} to {leak.random_pairs.high:.3f}): what any model would seem "
-            "to reach there."
+            f"{wording.figure(leak.random_pairs)}: what any model would seem to reach there."
         )
     )
     found.append(
-        "The label is made of public view counts, a stand-in for success and not a click-through rate. CTR correlation: no data "
-        "(only a channel's owner has it)."
+        "The label is made of public view counts, a stand-in for success and not a click-through rate. "
+        + _click_through(len(evaluation.owners))
     )
     return found
+
+
+def _click_through(owners: int) -> str:
+    """How many owners there are and no more: what they see is theirs alone."""
+    if owners == 0:
+        return "CTR correlation: no data (only a channel's owner has it)."
+    whose = "1 owner brought real figures" if owners == 1 else f"{owners} owners brought real figures"
+    return f"CTR correlation: {whose}; what they come to stands in each owner's own file and not here."
 
 
 def _examples(evaluation: Evaluation, dataset: Dataset, images: ImageStore) -> tuple[list[Example], list[Example]]:

@@ -32,7 +32,7 @@ def measure_keys(connection: psycopg.Connection, measures: Mapping[str, str]) ->
         connection: a connection.
         measures: the signal of each measure id.
     """
-    known = _known_keys(connection, measures)
+    known = known_keys(connection, measures)
     new = [measure for measure in measures if measure not in known]
     if not new:  # an insert that conflicts would still use up one of 32,767 keys
         return known
@@ -41,10 +41,11 @@ def measure_keys(connection: psycopg.Connection, measures: Mapping[str, str]) ->
         "on conflict do nothing",
         (new, [measures[measure] for measure in new]),
     )
-    return _known_keys(connection, measures)
+    return known_keys(connection, measures)
 
 
-def _known_keys(connection: psycopg.Connection, measures: Mapping[str, str]) -> dict[str, int]:
+def known_keys(connection: psycopg.Connection, measures: Iterable[str]) -> dict[str, int]:
+    """The small integer behind each measure's id, of those that have one."""
     rows = connection.execute(
         "select measure_id, measure_key from thumbrank.measures where measure_id = any(%s)", (list(measures),)
     ).fetchall()

@@ -5,18 +5,20 @@ No pickle. The JSON carries the sha256 of the weights, and nothing is scored bef
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from thumbrank_core.errors import ThumbrankError
 from thumbrank_core.features.quality import broken_rows
+from thumbrank_core.features.signals.definitions import SIGNALS
 from thumbrank_core.model.network import Batch, NetworkShape, ThumbnailRankingModel
 
 WEIGHTS, CARD = "model.safetensors", "bundle.json"
@@ -55,7 +57,7 @@ class BundleCard(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: int = 2
+    format: int = 3
     fingerprint: str
     weights_sha256: str
     network: NetworkShape
@@ -84,6 +86,8 @@ class BundleCard(BaseModel):
     notes: list[str]
     findings: dict[str, str]
     """What the history says against the model: kind -> sentence (training/diagnostics.py)."""
+    temperature: float = Field(gt=0)
+    """P(a beats b) = sigmoid((score of a - score of b) / temperature); fitted on validation pairs (training/temperature.py)."""
     sub_score_agreement: dict[str, float | None]
     """Spearman of each sub-score with its own weak signal on validation items; None without any."""
     trained_at: str
@@ -98,6 +102,7 @@ class Bundle:
     card: BundleCard
     model: ThumbnailRankingModel
 
+    @torch.inference_mode()
     def score(self, image: npt.NDArray[np.float32], title: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         """Ranking scores (n,) of image vectors (n, clip_dim) and title vectors (n, text_dim), of any length: the model
         normalises them itself.
@@ -108,6 +113,19 @@ class Bundle:
             BundleError: the widths are not those of the encoders the model was trained on, or a row is no vector: all zeros,
                 or not finite.
         """
+        parts = [self.model.rank(batch).double().numpy() for batch in self._batches(image, title)]
+        return np.concatenate(parts) if parts else np.empty(0)
+
+    @torch.inference_mode()
+    def sub_scores(self, image: npt.NDArray[np.float32], title: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """The six weak sub-scores (n, 6) in (0, 1), ordered as SIGNALS; arguments and errors as of `score`."""
+        parts = [
+            torch.sigmoid(self.model(batch).sub_score_logits).double().numpy() for batch in self._batches(image, title)
+        ]
+        return np.concatenate(parts) if parts else np.empty((0, len(SIGNALS)))
+
+    def _batches(self, image: npt.NDArray[np.float32], title: npt.NDArray[np.float32]) -> Iterator[Batch]:
+        """The rows a batch at a time."""
         if image.shape[1] != self.card.network.clip_dim or title.shape[1] != self.card.network.text_dim:
             raise BundleError(
                 f"The model takes vectors of {self.card.network.clip_dim} + {self.card.network.text_dim} dimensions "
@@ -117,15 +135,11 @@ class Bundle:
             raise BundleError(f"{len(image)} image vectors and {len(title)} title vectors: a video has one of each.")
         _check_rows("image", image)
         _check_rows("title", title)
-        parts: list[npt.NDArray[np.float64]] = []
-        with torch.inference_mode():
-            for start in range(0, len(image), SCORE_BATCH):
-                batch = Batch(
-                    torch.from_numpy(image[start : start + SCORE_BATCH]),
-                    torch.from_numpy(title[start : start + SCORE_BATCH]),
-                )
-                parts.append(self.model.rank(batch).double().numpy())
-        return np.concatenate(parts) if parts else np.empty(0)
+        for start in range(0, len(image), SCORE_BATCH):
+            yield Batch(
+                torch.from_numpy(image[start : start + SCORE_BATCH]),
+                torch.from_numpy(title[start : start + SCORE_BATCH]),
+            )
 
 
 def _check_rows(kind: str, vectors: npt.NDArray[np.float32]) -> None:

@@ -164,6 +164,7 @@ TABLES: tuple[Rows | Addressed | Stays, ...] = (
     Stays("measures", "names of measures, nothing of a video"),
     Stays("embedding_runs", "a sketch over at least 50 pictures of a niche"),
     Stays("model_evaluations", "figures over many channels; models and metrics stay"),
+    Stays("promotions", "which model served when and by which figures over many channels; no owner's own"),
     Stays("quota_ledger", "units spent, nothing of an item"),
     Stays("tombstones", "what keeps a removed item removed; an id, no content"),
     Stays("retention_audit", "the evidence of removals: counts, no content"),

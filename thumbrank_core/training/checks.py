@@ -3,8 +3,8 @@
 import numpy as np
 
 from thumbrank_core.features.quality import broken_rows
-from thumbrank_core.labels.splits import Split
-from thumbrank_core.training.dataset import Dataset, DatasetError, Pairs
+from thumbrank_core.labels.splits import HOLDOUT, Split
+from thumbrank_core.training.dataset import SPLITS, Dataset, DatasetError, Pairs
 
 
 def check_dataset(dataset: Dataset) -> None:
@@ -40,6 +40,11 @@ def _check_indices(pairs: Pairs, n: int) -> None:
 
 def _check_split(dataset: Dataset, split: Split) -> None:
     pairs = dataset.of(split)
+    if len(pairs) == 0 and np.any(dataset.pairs.split == SPLITS.index(split)):
+        raise DatasetError(
+            f"All {split} pairs have a video published after the time cut, {HOLDOUT.days} days before the labels' date, which are kept "
+            "for measuring: collect or import older videos too."
+        )
     if len(pairs) == 0:
         channels = len(dataset.channels)
         whose = (

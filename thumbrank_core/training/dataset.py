@@ -82,13 +82,27 @@ class OwnerRates:
 
 
 @dataclass(frozen=True)
+class Traits:
+    """What figures are broken down by and nothing learns from; NaN where it is not known.
+
+    `duration_s` (n,): of the items; `has_text`, `has_face` (n,): 1 or 0, as the weak signals see their pictures;
+    `subscribers` (C,): of the channels.
+    """
+
+    duration_s: Floats
+    has_text: Floats
+    has_face: Floats
+    subscribers: Floats
+
+
+@dataclass(frozen=True)
 class Dataset:
     """Items, pairs and the names behind their integers.
 
     `signals`: (n, 6) weak sub-scores in RankGauss units ordered as SIGNALS, NaN where one is missing; None where none were
     measured. `owners`: real click-through rates by owner, never to be joined. `left_out`: pairs that are stored and not here,
     by reason: `no_vectors`, or a picture or re-upload that crosses splits between two niches. `encoders`: the name of the
-    encoder set of the vectors.
+    encoder set of the vectors. `traits`: None where nobody asked the database for them.
     """
 
     items: Items
@@ -102,10 +116,20 @@ class Dataset:
     encoders: str
     signals: npt.NDArray[np.float32] | None = None
     owners: dict[str, OwnerRates] = field(default_factory=dict[str, OwnerRates])
+    traits: Traits | None = None
 
     def of(self, split: Split) -> Pairs:
-        """The pairs of one split."""
-        return self.pairs.take(self.pairs.split == SPLITS.index(split))
+        """The pairs of one split; of training and validation those up to the time cut alone, so that what is later in time is
+        measured by a model that has not seen it."""
+        inside = self.pairs.split == SPLITS.index(split)
+        if split != "test":
+            inside &= self.pairs.period == PERIODS.index("earlier")
+        return self.pairs.take(inside)
+
+    def later(self, split: Split) -> Pairs:
+        """The pairs of one split both of whose videos were published after the time cut."""
+        inside = (self.pairs.split == SPLITS.index(split)) & (self.pairs.period == PERIODS.index("later"))
+        return self.pairs.take(inside)
 
     def fingerprint(self, *, owners: bool = False) -> str:
         """A digest of everything that training reads: ids, vectors, labels, splits, signals; owners' rates where they are."""
@@ -122,6 +146,7 @@ class Dataset:
             self.pairs.outcome,
             self.pairs.soft_target,
             self.pairs.weight,
+            self.pairs.period,
         ):
             digest.update(np.ascontiguousarray(array).data)
         if self.signals is not None:

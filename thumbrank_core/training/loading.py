@@ -23,6 +23,7 @@ from thumbrank_core.store.database import Database
 from thumbrank_core.store.versions import data_version
 from thumbrank_core.training.dataset import SPLITS, Dataset, DatasetError, Items, Pairs
 from thumbrank_core.training.owner_rates import load_owner_rates
+from thumbrank_core.training.traits import load_traits
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ def load_dataset(database: Database, niches: Sequence[str], encoders: EncoderSet
             dataset,
             signals=_signals(connection, dataset.items, encoders),
             owners=load_owner_rates(connection, dataset.items.video_id),
+            traits=load_traits(connection, dataset.items, dataset.channels),
         )
 
 

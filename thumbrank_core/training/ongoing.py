@@ -34,6 +34,7 @@ from thumbrank_core.training.sources import Source, chunks, fit_standardiser, ve
 from thumbrank_core.training.stopping import StopRequest
 from thumbrank_core.training.sub_scores import SubScoreFit, fit_sub_scores
 from thumbrank_core.training.targets import absolute_target, pair_target
+from thumbrank_core.training.temperature import fit_temperature
 from thumbrank_core.training.tracking.interface import Facts
 from thumbrank_core.training.tracking.source import git_sha
 from thumbrank_core.training.validation import Validation
@@ -55,7 +56,8 @@ class TrainingError(ThumbrankError):
 class Trained:
     """The outcome of a run. `model`: in evaluation mode, with the weights that are shipped; `shipped` says which those are.
 
-    `ctr_owner`: whose real click-through rates trained the absolute head; None where it learnt engagement.
+    `temperature`: turns its score differences into probabilities (temperature.py). `ctr_owner`: whose real click-through rates
+    trained the absolute head; None where it learnt engagement.
     """
 
     model: ThumbnailRankingModel
@@ -64,6 +66,7 @@ class Trained:
     history: list[EpochRecord]
     findings: tuple[Finding, ...]
     notes: tuple[str, ...]
+    temperature: float
     sub_scores: SubScoreFit | None
     ctr_owner: str | None
 
@@ -230,6 +233,7 @@ class Ongoing:
             parameter.requires_grad_(True)
         self.model.eval()
         fitted = self._fit_sub_scores()
+        temperature = fit_temperature(*self.validation.differences(self.model))
         margin = self.recipe.margin if self.recipe.pair_loss == "margin" else None
         return Trained(
             self.model.cpu().eval(),
@@ -240,6 +244,7 @@ class Ongoing:
                 self.history, margin=margin, best_epoch=epoch, n_validation_pairs=len(self.dataset.of("validation"))
             ),
             self.notes,
+            temperature,
             fitted,
             self.ctr_owner,
         )

@@ -189,6 +189,7 @@ def _write(
         history=outcome.history,
         notes=list(outcome.notes),
         findings={finding.kind: finding.sentence for finding in outcome.findings},
+        temperature=outcome.temperature,
         sub_score_agreement=outcome.sub_scores.agreement if outcome.sub_scores is not None else {},
         trained_at=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=round(seconds, 2),

@@ -41,7 +41,17 @@ def absolute_target(dataset: Dataset, recipe: Recipe) -> tuple[npt.NDArray[np.fl
         )
     owner = recipe.ctr_owner or (next(iter(dataset.owners)) if len(dataset.owners) == 1 else None)
     if not recipe.use_ctr or owner is None:
-        return engagement_percentile(dataset.items.value, dataset.items.channel).astype(np.float32), None
+        return _percentiles_learnt(dataset), None
     target = np.full(len(dataset.items), np.nan, np.float32)
     target[dataset.owners[owner].item] = dataset.owners[owner].click_rate
     return target, owner
+
+
+def _percentiles_learnt(dataset: Dataset) -> npt.NDArray[np.float32]:
+    """The engagement percentile of every item in pairs that are learnt from, among those of its channel alone: what is later
+    than the time cut moves nobody's rank. NaN for the others."""
+    pairs = dataset.of("train")
+    learnt = np.unique(np.concatenate([pairs.a, pairs.b]))
+    target = np.full(len(dataset.items), np.nan, np.float32)
+    target[learnt] = engagement_percentile(dataset.items.value[learnt], dataset.items.channel[learnt])
+    return target

@@ -8,7 +8,7 @@ import torch
 
 from thumbrank_core.metrics import pair_accuracy_micro, pair_auc_pooled, spearman_within
 from thumbrank_core.model.network import ThumbnailRankingModel
-from thumbrank_core.training.dataset import SPLITS, Dataset
+from thumbrank_core.training.dataset import Dataset
 from thumbrank_core.training.sources import Source, chunks
 
 MIN_CHANNEL_VIDEOS = 5
@@ -31,9 +31,9 @@ class Validation:
     def __init__(self, dataset: Dataset, source: Source, seed: int) -> None:
         self._source, self._value = source, dataset.items.value
         self._pairs = dataset.of("validation")
-        pairs = dataset.pairs
+        pairs = dataset.of("train")
         # A tie has no say in an AUC: a sample of nothing else would have none.
-        training = (pairs.split == SPLITS.index("train")) & (pairs.outcome != 0.5)
+        training = pairs.outcome != 0.5
         channels = np.random.default_rng(seed).permutation(np.unique(pairs.channel[training]))
         sample = channels[: len(np.unique(self._pairs.channel))]
         self._sample = pairs.take(training & np.isin(pairs.channel, sample))
@@ -59,6 +59,13 @@ class Validation:
             float(np.mean(known)) if known else float("nan"),
             pair_auc_pooled(score[self._sample.a] - score[self._sample.b], self._sample.outcome),
         )
+
+    def differences(self, model: ThumbnailRankingModel) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Score differences and outcomes of the validation pairs, (p,) each."""
+        items = np.unique(np.concatenate([self._pairs.a, self._pairs.b]))
+        score = np.full(self._n, np.nan)
+        score[items] = ranked(model, self._source, items)
+        return score[self._pairs.a] - score[self._pairs.b], self._pairs.outcome
 
 
 @torch.inference_mode()

@@ -5,21 +5,46 @@ import dagster as dg
 from thumbrank_dagster.defs.evaluate.assets import evaluation_report
 from thumbrank_dagster.metadata import one_sentence
 from thumbrank_dagster.resources.mlflow import MlflowResource
+from thumbrank_dagster.resources.state import StateResource
 
 GROUP = "deploy"
 
 
-@dg.asset(deps=[evaluation_report], group_name=GROUP, kinds={"mlflow"}, owners=["team:ml"], code_version="1")
-def deployed_model(context: dg.AssetExecutionContext, mlflow: MlflowResource) -> dg.MaterializeResult:
-    """The champion: the registered version that serves. Moves only when the gate passed the challenger."""
-    from thumbrank_core.assessment import deploy
+@dg.asset(deps=[evaluation_report], group_name=GROUP, kinds={"mlflow"}, owners=["team:ml"], code_version="2")
+def deployed_model(
+    context: dg.AssetExecutionContext, state: StateResource, mlflow: MlflowResource
+) -> dg.MaterializeResult:
+    """The champion: the registered version that serves. Moves only when the gate passed the challenger.
 
+    One promotion at a time, and only while the champion is the one that the challenger was measured against. What happened, a
+    refusal too, is a row in `promotions`. `thumbrank promote --force` and `thumbrank rollback` are for people.
+    """
+    from thumbrank_core.promotion import promote, proposed
+
+    registry = mlflow.registry()
     with one_sentence():
-        deployment = deploy(mlflow.registry())
+        proposal = proposed(registry)
+        deployment = promote(
+            state.database,
+            registry,
+            version=proposal.version.number,
+            expected=proposal.verdict.against,
+            who=f"dagster run {context.run.run_id}",
+        )
     return dg.MaterializeResult(
         metadata={
             "champion_version": deployment.champion if deployment.champion is not None else "none",
             "changed": deployment.changed,
             "because": deployment.says,
+            "decision": deployment.kind,
+            "challenger_version": proposal.version.number,
+            "measured_against": proposal.verdict.against if proposal.verdict.against is not None else "none",
+            "reasons": dg.MetadataValue.table(
+                [
+                    dg.TableRecord({"condition": reason.name, "passed": reason.passed, "says": reason.says})
+                    for reason in proposal.verdict.conditions
+                ]
+            ),
+            "guide_data": [str(size) for size in proposal.verdict.minimums],
         }
     )
