@@ -20,6 +20,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -231,7 +232,8 @@ def _assemble(
     numbers = {name: index for index, name in enumerate(channels)}
     channel = np.array([numbers[video.channel.id] for video in videos])
     niche, split, published = table.niche[rows], table.split[rows], table.published[rows]
-    later = (published >= time_cut(world.settings.as_of).timestamp()).astype(np.int64)
+    cut = time_cut(world.settings.as_of, datetime.fromtimestamp(float(published.min()), UTC))
+    later = (published >= cut.timestamp()).astype(np.int64)
     lead = (np.log(value[a]) - np.log(value[b])) / (2 * policy.soft_target_tau)
     dataset = Dataset(
         items=Items(

