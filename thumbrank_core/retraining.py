@@ -79,10 +79,11 @@ def retrain(request: Request, database: Database, settings: Settings) -> Registe
     """
     recipe = load_recipe(request.recipe, request.overrides)
     dataset, encoders = read_stored(database, settings, request.niches, request.encoders)
-    registry = Registry(settings.tracking_uri)
     mark = mark_of(dataset, recipe, encoders)
     first = processes.worker().rank == 0
-    version = registry.find(mark.fingerprint)
+    with processes.first_before_others():  # MLflow makes its tables when it is first asked, and two at once fail
+        registry = Registry(settings.tracking_uri)
+        version = registry.find(mark.fingerprint)
     card = find_bundle(version.folder) if version is not None else None
     if version is not None and card is not None:
         run = TrainingRun(version.folder, card, trained=False)

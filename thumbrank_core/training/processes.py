@@ -3,7 +3,8 @@
 Started by torchrun (gloo on CPUs) or accelerate launch (NCCL on GPUs, also of several machines); see launch.py.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 import torch.distributed as dist
@@ -26,6 +27,18 @@ def shared(model: nn.Module, device: torch.device) -> nn.Module:
         return model
     devices = [device.index] if device.type == "cuda" else None
     return DistributedDataParallel(model, device_ids=devices, forward_sync_buffers=False)
+
+
+@contextmanager
+def first_before_others() -> Iterator[None]:
+    """The block runs to its end in the first process before any other begins it: what it makes is made once."""
+    if worker().rank > 0:
+        dist.barrier()
+    try:
+        yield
+    finally:
+        if worker().rank == 0 and worker().world > 1:
+            dist.barrier()
 
 
 def summed(values: torch.Tensor) -> torch.Tensor:
