@@ -34,6 +34,7 @@ from simulated_datasets import SIZES, simulated
 
 import thumbrank_core
 from thumbrank_core.bootstrap import DRAWS, Interval, ratio_interval
+from thumbrank_core.evaluation.learnt import Learnt
 from thumbrank_core.evaluation.linear import Linear
 from thumbrank_core.features.encoders import best_device
 from thumbrank_core.metrics import channel_sums, pair_concordance
@@ -167,7 +168,13 @@ def work(job: Job) -> Ready:
     facts: dict[str, Any] = {}
     if recipe is None:
         test = dataset.of("test")
-        arrays = {"ridge": Linear(dataset).both(), "ceiling": truth, "a": test.a, "b": test.b, "outcome": test.outcome}
+        arrays = {
+            "ridge": Linear(Learnt(dataset)).both(),
+            "ceiling": truth,
+            "a": test.a,
+            "b": test.b,
+            "outcome": test.outcome,
+        }
         arrays |= {"channel": test.channel}
         facts |= {"thumbnails": len(dataset.items), "pairs": len(dataset.pairs), "channels": len(dataset.channels)}
     else:

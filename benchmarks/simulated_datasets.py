@@ -29,6 +29,7 @@ import numpy.typing as npt
 import torch
 
 from thumbrank_core.batches import batched
+from thumbrank_core.evaluation.learnt import Learnt
 from thumbrank_core.evaluation.linear import Linear
 from thumbrank_core.features.cache import normalise_title
 from thumbrank_core.features.embed import TEXT_BATCH, image_encoder, title_encoder
@@ -403,7 +404,7 @@ def _titles(titles: Sequence[str]) -> npt.NDArray[np.float16]:
 
 def figures(dataset: Dataset, truth: Floats) -> dict[str, float]:
     """Counts, the ceiling and what the ridges get on test pairs."""
-    test, linear = dataset.of("test"), Linear(dataset)
+    test, linear = dataset.of("test"), Linear(Learnt(dataset))
 
     def accuracy(score: Floats) -> float:
         return round(pair_accuracy_micro(score[test.a] - score[test.b], test.outcome), 4)

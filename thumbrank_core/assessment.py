@@ -15,20 +15,24 @@ import numpy as np
 from thumbrank_core.bootstrap import Interval
 from thumbrank_core.evaluation import cards, report
 from thumbrank_core.evaluation.evaluate import digest_of, evaluate
-from thumbrank_core.evaluation.figures import CHAMPION, Evaluation, Floats
+from thumbrank_core.evaluation.figures import Evaluation, Floats
 from thumbrank_core.evaluation.floors import Phase, load_gate
 from thumbrank_core.evaluation.gate import Champion, DataCounts, Figures, SliceLead, Verdict, decide
 from thumbrank_core.evaluation.pictures import Picture, pictures_of
 from thumbrank_core.evaluation.records import record_evaluation
 from thumbrank_core.evaluation.references import LINEAR, MEMORISER, NEWER, RIDGE, SHUFFLED
+from thumbrank_core.evaluation.slices import lead
 from thumbrank_core.evaluation.summary import summary
 from thumbrank_core.evaluation.truth import Truth
+from thumbrank_core.features.specs import EncoderError
+from thumbrank_core.features.tuned import embed_pictures
+from thumbrank_core.features.wanted import wanted_items
 from thumbrank_core.labels.labelling import read_curves
-from thumbrank_core.model.bundle import Bundle, BundleCard, load_bundle
+from thumbrank_core.model.bundle import Bundle, BundleCard, BundleError
 from thumbrank_core.model.clean_process import loads_cleanly
 from thumbrank_core.model.encoders import EncodersChanged, encoders_of
 from thumbrank_core.policy import load_policy
-from thumbrank_core.registry import Registry, Version
+from thumbrank_core.registry import Registry, RegistryError, Version
 from thumbrank_core.settings import Settings
 from thumbrank_core.store.database import Database
 from thumbrank_core.store.images import ImageStore
@@ -68,7 +72,7 @@ def assess(database: Database, settings: Settings, registry: Registry) -> Assess
         ThumbrankError: the bundle, its data or its test pairs are not there.
     """
     version = registry.challenger()
-    found = judge(database, settings, registry, load_bundle(version.folder), version.niches, version.number)
+    found = judge(database, settings, registry, version.bundle(), version.niches, version.fingerprint[:12])
     registry.record_verdict(
         version.number,
         found.verdict,
@@ -82,12 +86,7 @@ def assess(database: Database, settings: Settings, registry: Registry) -> Assess
 
 
 def judge(
-    database: Database,
-    settings: Settings,
-    registry: Registry,
-    bundle: Bundle,
-    niches: Sequence[str],
-    number: int | None = None,
+    database: Database, settings: Settings, registry: Registry, bundle: Bundle, niches: Sequence[str], folder: str
 ) -> Judged:
     """Measure a bundle on what the database holds of these niches, decide, and write the report, its JSON, the cards and the rows
     of `model_evaluations`.
@@ -95,43 +94,47 @@ def judge(
     Args:
         database: where pairs and vectors are.
         settings: where reports and pictures are.
-        registry: who knows the champion.
-        bundle: the model; of no version, of the challenger or of any other.
+        registry: who knows the champion, and the bundle's version if it has one.
+        bundle: the model; the challenger or any other.
         niches: whose data.
-        number: its version, if it is registered.
+        folder: where the report goes, below the reports.
 
     Raises:
         ThumbrankError: the data or the test pairs are not there.
     """
-    dataset = load_dataset(database, niches, encoders_of(bundle))
+    images = ImageStore(settings.images)
+    dataset = _data(database, images, bundle, niches)
     standing = registry.get("champion")
     rival = (
         None
         if standing is None or standing.fingerprint == bundle.card.fingerprint
-        else _rival(database, standing, dataset)
+        else _rival(database, images, standing, dataset, bundle)
     )
     truth = _truth(settings, dataset)
-    evaluation = evaluate(dataset, bundle, truth, rival.score if rival is not None else None)
+    since = max([*dataset.cuts.values(), *bundle.card.cuts.values(), *(rival.cuts if rival else ())], default=None)
+    evaluation = evaluate(dataset, bundle, truth, rival.score if rival is not None else None, since)
     with database.connection() as connection:
         curves = read_curves(connection, dataset.niches)
     verdict = decide(
         figures_of(evaluation, bundle.card, dataset, loads_cleanly(bundle.folder)),
         load_gate(),
-        None if standing is None or rival is None else champion_of(evaluation, standing, rival, bundle.card),
+        None
+        if standing is None or rival is None
+        else champion_of(dataset, evaluation, standing, rival, bundle.card, since),
     )
-    folder = settings.reports / bundle.card.fingerprint[:12]
-    images = ImageStore(settings.images)
+    place = settings.reports / folder
     pictures = pictures_of(evaluation, bundle.card, curves, truth)
-    page = report.write(folder, report.render(evaluation, verdict, bundle.card, dataset, images, pictures))
+    page = report.write(place, report.render(evaluation, verdict, bundle.card, dataset, images, pictures))
     policy = load_policy(profile=settings.profile)
     for name, text in {
-        "evaluation.json": json.dumps(summary(evaluation, verdict), indent=2) + "\n",
+        "evaluation.json": json.dumps(summary(evaluation, verdict), indent=2, allow_nan=False) + "\n",
         cards.MODEL_CARD: cards.model_card(evaluation, verdict, bundle.card, dataset),
         cards.DATA_CARD: cards.data_card(dataset, bundle.card, curves, policy),
     }.items():
-        report.write(folder, text, name)
+        report.write(place, text, name)
+    version = registry.find(bundle.card.fingerprint)
     with database.connection() as connection:
-        record_evaluation(connection, evaluation, bundle.card.weights_sha256, number)
+        record_evaluation(connection, evaluation, bundle.card.weights_sha256, version.number if version else None)
     return Judged(bundle, evaluation, verdict, page, pictures)
 
 
@@ -142,14 +145,12 @@ def figures_of(evaluation: Evaluation, card: BundleCard, dataset: Dataset, unusa
     return Figures(
         phase=phase_of(card),
         test_set=evaluation.test_set,
-        niches=tuple(dataset.niches),
         n_channels=unseen.n_channels,
         n_channels_later=later.n_channels if later else 0,
         n_pairs=unseen.n_pairs,
         pair_accuracy_micro=metrics["pair_accuracy_micro"],
         pair_auc_pooled=metrics["pair_auc_pooled"],
         spearman_within_channel=metrics["spearman_within_channel"],
-        later_accuracy=later.scorers["model"].metrics["pair_accuracy_micro"] if later else None,
         above_newer=_turned(unseen.scorers[NEWER].above_model),
         above_ridge_later=_turned(later.scorers[RIDGE].above_model) if later else None,
         above_linear={name: _turned(unseen.scorers[name].above_model) for name in LINEAR},
@@ -157,6 +158,7 @@ def figures_of(evaluation: Evaluation, card: BundleCard, dataset: Dataset, unusa
         memoriser=unseen.scorers[MEMORISER].metrics["pair_accuracy_micro"],
         shuffled=unseen.scorers[SHUFFLED].metrics["pair_accuracy_micro"],
         ctr_correlations=tuple(owner.spearman for owner in evaluation.owners if owner.spearman is not None),
+        owners_unmeasured=sum(owner.spearman is None for owner in evaluation.owners),
         data=DataCounts(
             thumbnails=len(dataset.items),
             channels=len(dataset.channels),
@@ -176,42 +178,67 @@ def phase_of(card: BundleCard) -> Phase:
 
 @dataclass(frozen=True)
 class Rival:
-    """The champion on the candidate's items: `score` (n,), None where it cannot score one of the pairs'; `test_set`: the digest of
-    the later pairs as its encoders see them."""
+    """The champion on the candidate's items.
+
+    `score` (n,): None where it cannot score one of the pairs', and `mute` says why. `theirs`: the data set as its encoders see it,
+    the candidate's own where they are the same. `cuts`: up to where it was trained.
+    """
 
     score: Floats | None
-    test_set: str
+    theirs: Dataset | None
+    cuts: tuple[float, ...]
+    mute: str | None = None
 
 
-def champion_of(evaluation: Evaluation, standing: Version, rival: Rival, card: BundleCard) -> Champion:
-    """What the gate asks of who stands to be replaced."""
-    later = evaluation.later
-    lead = _turned(later.scorers[CHAMPION].above_model) if later and CHAMPION in later.scorers else None
+def champion_of(
+    dataset: Dataset, evaluation: Evaluation, standing: Version, rival: Rival, card: BundleCard, since: float | None
+) -> Champion:
+    """What the gate asks of who stands to be replaced; its lead is taken over the niches that it learnt, on pairs from `since` on."""
+    pairs = dataset.later("test", since)
+    pairs = pairs.take(np.isin(pairs.niche, [n for n, niche in enumerate(dataset.niches) if niche in standing.niches]))
     return Champion(
         version=standing.number,
         lost_niches=tuple(niche for niche in standing.niches if niche not in card.niches),
-        test_set=rival.test_set,
-        lead=lead,
+        test_set="none" if rival.theirs is None else digest_of(rival.theirs, rival.theirs.later("test", since)),
+        lead=lead(evaluation.scores, pairs) if rival.score is not None and len(pairs) else None,
         slices=tuple(
             SliceLead(part.by, part.name, part.n_channels, part.lead)
             for part in evaluation.later_slices
             if part.lead is not None
         ),
+        mute=rival.mute,
     )
 
 
-def _rival(database: Database, standing: Version, dataset: Dataset) -> Rival:
-    """The champion on the very same items."""
-    bundle = load_bundle(standing.folder)
+def _data(database: Database, images: ImageStore, bundle: Bundle, niches: Sequence[str]) -> Dataset:
+    """The data set by the bundle's own encoders; where it tuned one, pictures that came since get their vectors first."""
+    encoders = encoders_of(bundle)
+    if bundle.card.tuned_encoder is not None:
+        with database.connection() as connection:
+            shown = [item.picture for niche in niches for item in wanted_items(connection, niche)]
+        embed_pictures(database, images, encoders.image, dict.fromkeys(shown))
+    return load_dataset(database, niches, encoders)
+
+
+def _rival(database: Database, images: ImageStore, standing: Version, dataset: Dataset, candidate: Bundle) -> Rival:
+    """The champion on the very same items. One that cannot be loaded or has no vectors keeps nobody from being judged."""
     try:
-        theirs = load_dataset(database, dataset.niches, encoders_of(bundle))
-    except (DatasetError, EncodersChanged):
-        return Rival(None, "none: its encoders have no vectors of these pairs")
-    known = dict(zip(theirs.items.video_id, bundle.score(theirs.items.image, theirs.items.text), strict=True))
-    score = np.array([known.get(video, np.nan) for video in dataset.items.video_id])
-    pairs = dataset.of("test")
-    whole = bool(np.isfinite(score[pairs.a]).all() and np.isfinite(score[pairs.b]).all())
-    return Rival(score if whole else None, digest_of(theirs, theirs.later("test")))
+        bundle = standing.bundle()
+        same = bundle.card.image_encoder == candidate.card.image_encoder
+        same = same and bundle.card.title_encoder == candidate.card.title_encoder
+        theirs = dataset if same else _data(database, images, bundle, dataset.niches)
+    except (BundleError, RegistryError, DatasetError, EncodersChanged, EncoderError) as error:
+        return Rival(None, None, (), f"it cannot score them: {error}")
+    score = bundle.score(theirs.items.image, theirs.items.text)
+    if theirs is not dataset:
+        known = dict(zip(theirs.items.video_id, score, strict=True))
+        score = np.array([known.get(video, np.nan) for video in dataset.items.video_id])
+    test, cuts = dataset.items_of("test"), tuple(bundle.card.cuts.values())
+    if not np.isfinite(score[test]).all():
+        return Rival(
+            None, theirs, cuts, "its encoders have no vectors of some of these pairs: run embeddings with its set"
+        )
+    return Rival(score, theirs, cuts)
 
 
 def _turned(gap: Interval) -> Interval:

@@ -8,6 +8,7 @@ covers the truth is measured in benchmarks/bench_evaluate.py. Below `FEW_CHANNEL
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ DRAWS = 2000
 LEVEL = 0.95
 FEW_CHANNELS = 50
 BLOCK = 16 * 2**20
-"""Bytes of weights at a time: memory grows with neither channels nor draws."""
+"""Bytes of weights at a time in `ratio_interval`, which may be of very many channels."""
 AUC_BINS = 512
 """On each side of zero; the AUC of draws counts a tie within a bin, which moves it by less than a millionth."""
 
@@ -35,10 +36,16 @@ class Interval:
     high: float
 
 
+@lru_cache(maxsize=2)
 def draw_weights(n_channels: int, draws: int = DRAWS, seed: int = 0) -> Floats:
-    """How often each channel is drawn, (draws, n_channels): every row sums to n_channels."""
+    """How often each channel is drawn, (draws, n_channels), not to be written to: every row sums to n_channels.
+
+    Kept, because everything that is measured on the same channels is drawn alike.
+    """
     generator = np.random.default_rng(seed)
-    return generator.multinomial(n_channels, np.full(n_channels, 1 / n_channels), size=draws).astype(np.float64)
+    weights = generator.multinomial(n_channels, np.full(n_channels, 1 / n_channels), size=draws).astype(np.float64)
+    weights.setflags(write=False)
+    return weights
 
 
 def effective_channels(counts: Floats) -> float:

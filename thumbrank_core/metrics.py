@@ -100,14 +100,15 @@ def top_of_three(score: Floats, label: Floats, threes: Ints) -> tuple[Floats, Fl
 
     Args:
         score: (n,).
-        label: (n,) above 0, on a scale of ratios.
+        label: (n,) 0 or above, on a scale of ratios; where all three are 0 nothing is given away.
         threes: (t, 3) items of one channel.
     """
     scores, labels = score[threes], label[threes]
     picked = (scores == scores.max(axis=1, keepdims=True)).astype(np.float64)
     picked /= picked.sum(axis=1, keepdims=True)
     best = labels.max(axis=1, keepdims=True)
-    return (picked * (labels == best)).sum(axis=1), (picked * (1 - labels / best)).sum(axis=1)
+    kept = np.divide(labels, best, out=np.ones_like(labels), where=best > 0)
+    return (picked * (labels == best)).sum(axis=1), (picked * (1 - kept)).sum(axis=1)
 
 
 def spearman_weighted(score: Floats, label: Floats, weight: Floats) -> float:

@@ -4,8 +4,9 @@ What belongs here: moving the champion's alias, and the evidence of it. Whether 
 
 Everything happens in one transaction that holds an advisory lock, and with the champion that the caller saw: of two at once the
 first one wins, and the second one finds another champion and is told. The lock ends with its transaction, so that it also holds
-behind a transaction pooler, and a process that dies leaves none behind. The alias moves last before the commit: where MLflow
-refuses, nothing was written.
+behind a transaction pooler, and a process that dies leaves none behind. The alias moves just before the commit: where MLflow refuses to
+move it, nothing was written. Where the database dies between the two, the alias has moved without a row; the next change names
+who it replaced.
 """
 
 from collections.abc import Generator, Iterable
@@ -125,9 +126,9 @@ def promote(
         says = verdict.sentence if kind == "promoted" else f"Version {version} serves by force ({reason}): {hindrance}"
         if not dry_run:
             row.write(connection, kind, reason or verdict.sentence)
+            registry.point("champion", version)
             if kind == "forced":
                 registry.tag(version, {"gate": "forced", "forced_why": str(reason)})
-            registry.point("champion", version)
         return Deployment(version, kind, says)
 
 

@@ -21,7 +21,6 @@ from thumbrank_core.features.preprocess import Square, to_square
 from thumbrank_core.features.signals.definitions import SIGNALS
 from thumbrank_core.model.bundle import Bundle
 from thumbrank_core.model.encoders import EncodersChanged, encoders_of
-from thumbrank_core.model.network import Batch
 from thumbrank_core.store.picture import PictureError, inspect
 
 CALLED_FROM = 0.6
@@ -171,7 +170,7 @@ def score_candidates(bundle: Bundle, encoders: Encoders, pictures: Sequence[byte
     images = np.stack([image[digest] for digest, _ in distinct])
     read = np.stack([title[text] for _, text in distinct])
     row = [distinct.index(candidate) for candidate in zip(digests, wanted, strict=True)]
-    return _ranking(bundle, bundle.score(images, read)[row], _sub_scores(bundle, images, read)[row])
+    return _ranking(bundle, bundle.score(images, read)[row], bundle.sub_scores(images, read)[row])
 
 
 def titles_for(count: int, titles: Sequence[str]) -> list[str]:
@@ -209,15 +208,6 @@ def _square(encoders: Encoders, position: int, picture: bytes) -> Square:
         return encoders.square(picture)
     except PictureError as error:
         raise CandidateError(position, error) from None
-
-
-def _sub_scores(
-    bundle: Bundle, image: npt.NDArray[np.float32], title: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float64]:
-    """(n, 6), ordered as SIGNALS."""
-    with torch.inference_mode():
-        logits = bundle.model(Batch(torch.from_numpy(image), torch.from_numpy(title))).sub_score_logits
-        return np.asarray(logits.sigmoid().double().numpy(), dtype=np.float64)
 
 
 def _ranking(bundle: Bundle, score: npt.NDArray[np.float64], sub_scores: npt.NDArray[np.float64]) -> Ranking:

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw
 
 from tests.integration.embedding import fill
 from thumbrank_core.bootstrap import draw_weights, effective_channels, interval, ratio_draws
+from thumbrank_core.evaluation.learnt import Learnt
 from thumbrank_core.evaluation.linear import Linear
 from thumbrank_core.features import cache
 from thumbrank_core.features.embed import Embedding, embed_niche
@@ -167,7 +168,7 @@ def strokes(tmp_path_factory):
     frozen = train(data, load_recipe("default", {"epochs": 20})).model
     with torch.inference_mode():
         batch = Batch(torch.from_numpy(data.items.image), torch.from_numpy(data.items.text))
-        scores = {"ridge": Linear(data).image(), "frozen": frozen.rank(batch).double().numpy()}
+        scores = {"ridge": Linear(Learnt(data)).image(), "frozen": frozen.rank(batch).double().numpy()}
     tower = Tower(TINY.image, RECIPE.fine_tune_blocks, checkpointing=RECIPE.gradient_checkpointing)
     model = new_model(data, RECIPE)
     model.tower = tower.tail

@@ -65,8 +65,8 @@ SLICES = {
     "new channels": ("fewer than 10 videos", "10 videos and more"),
 }
 OWNERS = [
-    OwnerFigures("UC_the_first_owner_0000", 31, 0.9393, 0.9797, Interval(0.0021, 0.0004, 0.0039)),
-    OwnerFigures("UC_the_other_owner_0000", 12, None, None, None),
+    OwnerFigures("UC_the_first_owner_0000", 31, 0.9393),
+    OwnerFigures("UC_the_other_owner_0000", 12, None),
 ]
 
 
@@ -227,7 +227,8 @@ def card(**changes):
         encoder_set="full",
         tuned_encoder=None,
         label="age_adjusted",
-        ctr_owner=None,
+        owner_rates=False,
+        cuts={"tech": 1.7e9, "news": 1.7e9},
         recipe=load_recipe("default").model_dump(),
         niches={"tech": "9f1c", "news": "77ab"},
         data_sha256="c" * 64,

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from tests.unit.synthetic import planted
-from thumbrank_core.evaluation.boosting import boosted
+from thumbrank_core.assessment import Rival, champion_of, figures_of
 from thumbrank_core.evaluation.calibration import BINS, calibrate, cover
 from thumbrank_core.evaluation.evaluate import digest_of, evaluate, measure
 from thumbrank_core.evaluation.figures import CHAMPION, METRICS, MODEL
 from thumbrank_core.evaluation.leak_alarm import id_memoriser, leak_alarm
-from thumbrank_core.evaluation.learnt import learnt_pairs
+from thumbrank_core.evaluation.learnt import Learnt, learnt_pairs
 from thumbrank_core.evaluation.linear import Linear
 from thumbrank_core.evaluation.owners import owner_figures
 from thumbrank_core.evaluation.references import SHUFFLED, publish_hour, reference_scores, shuffled, title_capitals
@@ -20,7 +20,8 @@ from thumbrank_core.evaluation.truth import Truth
 from thumbrank_core.features.specs import load_set
 from thumbrank_core.metrics import pair_accuracy_micro
 from thumbrank_core.model.bundle import load_bundle
-from thumbrank_core.training.dataset import OwnerRates, Traits
+from thumbrank_core.registry import Version
+from thumbrank_core.training.dataset import DatasetError, OwnerRates, Traits
 from thumbrank_core.training.recipe import load_recipe
 from thumbrank_core.training.run import train_bundle
 from thumbrank_core.training.temperature import fit_temperature
@@ -71,7 +72,10 @@ def test_later_pairs_are_after_the_cut_and_training_pairs_before_it(judged):
     assert min(published[later.a].min(), published[later.b].min()) >= cut
     assert found.later.n_pairs == len(later) > 0
     assert found.seen_later.n_pairs == len(dataset.later("train"))
-    assert set(dataset.later("train").channel) <= set(dataset.of("train").channel) | set(dataset.later("train").channel)
+    assert not set(dataset.later("train").channel) & set(dataset.of("test").channel)
+    later_cut = dataset.later("test", since=cut + 10 * 86_400)
+    assert 0 < len(later_cut) < len(later)
+    assert min(published[later_cut.a].min(), published[later_cut.b].min()) >= cut + 10 * 86_400
 
 
 def test_what_comes_after_the_cut_moves_no_training_target():
@@ -169,7 +173,7 @@ def test_shuffled_labels_give_one_half_whatever_the_model():
 
 def test_ridge_equals_ridge_on_the_differences_formed():
     dataset, _ = planted(n_channels=30, videos=6)
-    score = Linear(dataset).image()
+    score = Linear(Learnt(dataset)).image()
     training = dataset.of("train")
     x = dataset.items.image.astype(float)
     learnt = np.unique(np.concatenate([training.a, training.b]))
@@ -196,8 +200,13 @@ def test_reference_models_learn_what_is_there_and_only_on_training_channels():
     assert accuracy(scores["ridge on both"]) > accuracy(scores["ridge on title"])
     assert "CLIP image-title cosine" not in scores  # nobody measured it
     dataset.items.value[dataset.items.split == 2] = 1.0
-    again = boosted(dataset)
-    assert np.array_equal(again, scores["boosting on both"])
+    dataset.items.value[dataset.items.published >= 1.7e9 + CUT_DAY * 86_400] = 1.0
+    for split in ("test", "after the cut"):
+        hidden = dataset.pairs.period != 0 if split == "after the cut" else dataset.pairs.split == 2
+        dataset.pairs.outcome[hidden] = 1 - dataset.pairs.outcome[hidden]
+    again = reference_scores(dataset)
+    for name, score in again.items():
+        assert np.array_equal(score, scores[name]), name
 
 
 def test_the_hour_and_the_capitals_count_where_they_decide():
@@ -260,7 +269,7 @@ def test_accuracy_rises_where_it_may_abstain():
 
 
 def test_an_owners_rates_are_measured_alone_and_only_on_videos_not_learnt_from(judged):
-    dataset, bundle, found = judged
+    dataset, _, found = judged
     assert found.owners == []
     score = found.scores[MODEL]
     rates = {}
@@ -269,13 +278,74 @@ def test_an_owners_rates_are_measured_alone_and_only_on_videos_not_learnt_from(j
         rates[owner] = OwnerRates(item, 1 / (1 + np.exp(-score[item])), np.full(len(item), 1000.0))
     many = np.flatnonzero(dataset.items.split == 2)
     rates["UC" + "c" * 22] = OwnerRates(many, 1 / (1 + np.exp(-score[many])), np.ones(len(many)))
-    figures = owner_figures(dataclasses.replace(dataset, owners=rates), bundle, score)
-    assert [figure.owner_id for figure in figures] == sorted(rates)
-    few, seen, enough = figures
+    few, seen, enough = owner_figures(dataclasses.replace(dataset, owners=rates), score)
+    assert [figure.owner_id for figure in (few, seen, enough)] == sorted(rates)
     assert few.spearman is None  # twelve videos
     assert seen.n_videos < 12  # those before the cut were learnt from
     assert enough.spearman == pytest.approx(1.0)
-    assert enough.gain is None  # no read-out was written
+
+
+def test_a_perfect_probability_of_few_pairs_is_within_the_gates_floor():
+    """Plain expected calibration error is 0.04 here by chance alone."""
+    rng = np.random.default_rng(5)
+    found = []
+    for _ in range(20):
+        channel = np.repeat(np.arange(60), 17)
+        logit = rng.normal(size=len(channel))
+        pairs = dataclasses.replace(
+            planted(n_channels=10)[0].pairs,
+            channel=channel,
+            outcome=(rng.random(len(channel)) < 1 / (1 + np.exp(-logit))).astype(float),
+        )
+        found.append(calibrate(logit, pairs, 1.0).ece)
+    assert np.mean([ece.value for ece in found]) < 0.025
+    assert all(ece.low <= ece.value <= ece.high for ece in found)
+
+
+@pytest.fixture(scope="module")
+def standing(judged):
+    """The champion that the gate is told of, for another champion's scores."""
+    dataset, bundle, _ = judged
+
+    def made(scores, niches=("tech", "news")):
+        found = evaluate(dataset, bundle, champion=scores)
+        version = Version(3, "f" * 64, "w" * 64, bundle.folder, "run", niches)
+        return found, champion_of(dataset, found, version, Rival(scores, dataset, ()), bundle.card, None)
+
+    return made
+
+
+def test_the_gate_is_told_model_minus_others_and_never_the_other_way(judged, standing):
+    dataset, bundle, found = judged
+    scores = found.scores[MODEL]
+    evaluation, worse = standing(-scores)
+    assert worse.lead.low > 0.1
+    assert all(part.lead.value > 0 for part in worse.slices if part.name in ("tech", "news"))
+    _, better = standing(np.log(dataset.items.value))
+    assert better.lead.high < -0.05
+    assert worse.test_set == better.test_set == evaluation.test_set
+    figures = figures_of(evaluation, bundle.card, dataset, None)
+    assert figures.above_newer.value > 0.05
+    assert figures.above_newer.low <= figures.above_newer.value <= figures.above_newer.high
+    ridge = evaluation.later.scorers["ridge on both"].above_model
+    assert (figures.above_ridge_later.value, figures.above_ridge_later.low) == (-ridge.value, -ridge.high)
+    assert (figures.n_channels_later, figures.phase) == (evaluation.later.n_channels, 1)
+
+
+def test_a_lead_is_taken_over_the_niches_that_the_champion_learnt(judged, standing):
+    dataset, _, found = judged
+    scores = np.where(dataset.items.niche == 0, found.scores[MODEL], -found.scores[MODEL])
+    _, champion = standing(scores, niches=("tech",))
+    assert champion.lead.value == 0
+    _, both = standing(scores)
+    assert both.lead.value > 0.1
+
+
+def test_nothing_is_measured_where_nothing_can_be_fitted(judged):
+    dataset, bundle, _ = judged
+    late = dataclasses.replace(dataset, pairs=dataclasses.replace(dataset.pairs, period=np.full(len(dataset.pairs), 2)))
+    with pytest.raises(DatasetError, match="after the time cut"):
+        evaluate(late, bundle)
 
 
 def distinct(dataset):
@@ -289,7 +359,7 @@ def distinct(dataset):
 def test_a_memoriser_knows_nothing_of_unseen_channels_and_shines_on_random_pairs():
     """The effect is 0: whatever a split by pairs shows is memory and not skill."""
     dataset = distinct(planted(0.0, n_channels=80, videos=16)[0])
-    alarm = leak_alarm(dataset)
+    alarm = leak_alarm(dataset, id_memoriser(dataset))
     assert (alarm.unseen.low, alarm.unseen.value, alarm.unseen.high) == (0.5, 0.5, 0.5)
     assert alarm.n_unseen == len(dataset.of("test"))
     assert alarm.random_pairs.low > 0.8
@@ -307,7 +377,7 @@ def test_the_memoriser_shows_what_stands_in_two_splits(mark):
         for copy, original in zip(first_of[test], first_of[training], strict=True):
             for ours, theirs in zip(ranked[copy], ranked[original], strict=True):
                 names[ours] = names[theirs]
-    assert leak_alarm(dataset).unseen.low > 0.55
+    assert leak_alarm(dataset, id_memoriser(dataset)).unseen.low > 0.55
 
 
 def test_the_memoriser_orders_the_videos_it_has_seen():
@@ -322,4 +392,4 @@ def test_two_pairs_are_too_few_for_a_random_split_and_it_says_so():
     dataset, _ = planted(n_channels=40)
     few = dataclasses.replace(dataset, pairs=dataset.pairs.take(np.isin(np.arange(len(dataset.pairs)), [0])))
     few = dataclasses.replace(few, pairs=dataclasses.replace(few.pairs, split=np.array([2])))
-    assert leak_alarm(few).random_pairs is None
+    assert leak_alarm(few, id_memoriser(few)).random_pairs is None

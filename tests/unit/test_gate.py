@@ -24,14 +24,12 @@ def around(value, by=0.01):
 GOOD = Figures(
     phase=1,
     test_set=LATER,
-    niches=("tech", "news"),
     n_channels=90,
     n_channels_later=80,
     n_pairs=5000,
     pair_accuracy_micro=around(0.63),
     pair_auc_pooled=around(0.68),
     spearman_within_channel=around(0.36),
-    later_accuracy=around(0.62),
     above_newer=around(0.08),
     above_ridge_later=around(0.02),
     above_linear={"ridge on title": around(0.05), "ridge on image": around(0.02), "ridge on both": around(0.01, 0.02)},
@@ -39,6 +37,7 @@ GOOD = Figures(
     memoriser=around(0.5),
     shuffled=around(0.498),
     ctr_correlations=(),
+    owners_unmeasured=0,
     data=DataCounts(130_000, 700, 140_000, 0),
     unusable=None,
 )
@@ -53,7 +52,7 @@ PASSES = [
     ("not ahead of a ridge, and not behind either", {"above_linear": {"ridge on both": around(-0.01, 0.02)}}, None),
     ("figures that are the floors", {"pair_auc_pooled": around(0.65), "spearman_within_channel": around(0.3)}, None),
     ("as miscalibrated as allowed", {"ece": around(0.03)}, None),
-    ("a first model needs no later pairs", {"later_accuracy": None, "above_ridge_later": None}, None),
+    ("a first model needs no later pairs", {"n_channels_later": 0, "above_ridge_later": None}, None),
     ("fifty channels", {"n_channels": 50}, None),
     ("phase 1 with an owner above the floor", {"ctr_correlations": (0.41,)}, None),
     ("phase 2 with every owner above the floor", OF_PHASE_2 | {"ctr_correlations": (0.41, 0.6)}, None),
@@ -113,7 +112,7 @@ REFUSED = [
     ),
     (
         "no later pairs",
-        {"n_channels_later": 0, "later_accuracy": None, "above_ridge_later": None},
+        {"n_channels_later": 0, "above_ridge_later": None},
         replace(CHAMPION, lead=None),
         "beats the champion",
         NO_LATER,
@@ -177,6 +176,20 @@ REFUSED = [
         "no data.* phase 2 asks 0.4",
     ),
     (
+        "phase 3 with owners of too few videos",
+        {"phase": 3, "pair_auc_pooled": around(0.76), "spearman_within_channel": around(0.62), "owners_unmeasured": 2},
+        None,
+        "reaches ctr_rank_correlation",
+        "too few unseen videos.* phase 3 asks 0.4",
+    ),
+    (
+        "few channels with later pairs",
+        {"n_channels_later": 49},
+        CHAMPION,
+        "enough later channels",
+        "49 unseen channels have later pairs; 50 are asked",
+    ),
+    (
         "phase 2 below its own AUC",
         OF_PHASE_2 | {"pair_auc_pooled": around(0.7), "ctr_correlations": (0.5,)},
         None,
@@ -188,14 +201,14 @@ REFUSED = [
         OF_PHASE_2 | {"ctr_correlations": (0.5, 0.1234)},
         None,
         "reaches ctr_rank_correlation",
-        "for 1 of 2 owners",
+        "for every owner that it could be had of, and it does not",
     ),
     (
         "phase 1 with an owner below the floor",
         {"ctr_correlations": (0.1234,)},
         None,
         "reaches ctr_rank_correlation",
-        "0 of 1",
+        "and it does not",
     ),
     (
         "phase 3 without click-through rates",
@@ -224,9 +237,10 @@ def test_it_refuses_and_says_why(changes, champion, condition, says):
     assert verdict.status == "refused"
     failed = [found for found in verdict.conditions if not found.passed]
     assert [found.name for found in failed] == (
-        [condition] if says != NO_LATER else [condition, "beats ridge on both, later"]
+        [condition] if says != NO_LATER else ["enough later channels", condition, "beats ridge on both, later"]
     )
-    assert re.search(says, failed[0].says)
+    [found] = [found for found in failed if found.name == condition]
+    assert re.search(says, found.says)
     assert verdict.sentence.startswith("Not deployed: ")
     assert verdict.sentence.endswith(failed[0].says)
 
@@ -248,14 +262,14 @@ def test_a_verdict_holds_for_the_champion_that_it_was_measured_against(against, 
 
 def test_no_figure_of_an_owner_is_in_a_verdict():
     verdict = decide(replace(GOOD, ctr_correlations=(0.1234, 0.5678)), FLOORS, CHAMPION)
-    assert "0.12" not in verdict.to_json()
-    assert "0.56" not in verdict.to_json()
+    for figure in ("0.12", "0.56", "1 of 2", "2 of 2"):
+        assert figure not in verdict.to_json()
 
 
 def test_without_click_through_rates_phase_1_says_that_there_is_no_data():
     [condition] = [c for c in decide(GOOD, FLOORS, None).conditions if c.name == "reaches ctr_rank_correlation"]
     assert condition.passed
-    assert condition.says.startswith("no data:")
+    assert condition.says.startswith("no data on click-through rates: no owner's are there")
     assert (condition.value, condition.floor) == (None, 0.4)
 
 

@@ -11,7 +11,6 @@ from thumbrank_core.settings import Settings
 
 if TYPE_CHECKING:
     from thumbrank_core.assessment import Judged
-    from thumbrank_core.bootstrap import Interval
 
 app = typer.Typer()
 
@@ -38,7 +37,7 @@ def evaluate_command(
 ) -> None:
     """Measure a model on channels it never saw: figures with n and intervals, the reference models, the gate's verdict and a report.
 
-    Changes neither challenger nor champion.
+    Changes neither challenger, champion nor the verdict that promotion goes by; its report has a folder of its own.
 
     Example: thumbrank evaluate --model .thumbrank/models/thumbnail_ranking_model.pt
     """
@@ -51,10 +50,13 @@ def evaluate_command(
     niches = [require_niche(niche) for niche in data or ()] or list(bundle.card.niches)
     settings = Settings.read()
     with opened(settings) as database:
-        _show(judge(database, settings, Registry(settings.tracking_uri), bundle, niches))
+        folder = f"{bundle.card.fingerprint[:12]}-evaluated"
+        _show(judge(database, settings, Registry(settings.tracking_uri), bundle, niches, folder))
 
 
 def _show(found: "Judged") -> None:
+    from thumbrank_core.evaluation.wording import figure
+
     evaluation, verdict = found.evaluation, found.verdict
     unseen = evaluation.unseen
     typer.echo(verdict.sentence)
@@ -66,18 +68,18 @@ def _show(found: "Judged") -> None:
     for heading in COLUMNS.values():
         table.add_column(heading, justify="right")
     for scored in unseen.scorers.values():
-        figures = [_figure(scored.metrics[metric]) for metric in COLUMNS]
+        figures = [figure(scored.metrics[metric]) for metric in COLUMNS]
         table.add_row(scored.name, *figures, style=None if scored.is_reference else "bold")
     stdout().print(table)
     calibration = evaluation.calibration
     typer.echo(
-        f"Calibration error {_figure(calibration.ece)} at temperature {calibration.temperature:.2f}; real click-through rates: "
-        + (f"{len(evaluation.owners)} owners, each in their own file." if evaluation.owners else "no data.")
+        f"Calibration error {figure(calibration.ece)} at temperature {calibration.temperature:.2f}; real click-through rates: "
+        + (
+            f"{len(evaluation.owners)} owners, held against each alone and shown to nobody."
+            if evaluation.owners
+            else "no data."
+        )
     )
     for refusal in verdict.refusals:
         typer.echo(f"Not shown: {refusal}")
     typer.echo(f"Report: {found.page}")
-
-
-def _figure(found: "Interval") -> str:
-    return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"

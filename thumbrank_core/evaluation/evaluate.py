@@ -34,7 +34,7 @@ from thumbrank_core.evaluation.figures import (
 )
 from thumbrank_core.evaluation.leak_alarm import leak_alarm
 from thumbrank_core.evaluation.owners import owner_figures
-from thumbrank_core.evaluation.references import SHUFFLED, reference_scores, shuffled
+from thumbrank_core.evaluation.references import MEMORISER, SHUFFLED, reference_scores, shuffled
 from thumbrank_core.evaluation.slices import slices_of
 from thumbrank_core.evaluation.sub_scores import sub_score_figures
 from thumbrank_core.evaluation.truth import Truth
@@ -48,11 +48,11 @@ from thumbrank_core.metrics import (
 )
 from thumbrank_core.model.bundle import Bundle
 from thumbrank_core.progress import track
+from thumbrank_core.training.checks import check_dataset
 from thumbrank_core.training.dataset import Dataset, Pairs
+from thumbrank_core.training.validation import MIN_CHANNEL_VIDEOS
 
 Ints = npt.NDArray[np.int64]
-MIN_CHANNEL_VIDEOS = 5
-"""Channels with fewer videos have no rank correlation worth averaging."""
 
 
 class EvaluationError(ThumbrankError):
@@ -60,7 +60,11 @@ class EvaluationError(ThumbrankError):
 
 
 def evaluate(
-    dataset: Dataset, bundle: Bundle, truth: Truth | None = None, champion: Floats | None = None
+    dataset: Dataset,
+    bundle: Bundle,
+    truth: Truth | None = None,
+    champion: Floats | None = None,
+    since: float | None = None,
 ) -> Evaluation:
     """Measure the bundle and the reference models on channels it never saw.
 
@@ -69,10 +73,13 @@ def evaluate(
         bundle: the model.
         truth: what a simulated world knows; adds the ceiling. None for real data.
         champion: (n,) the scores of who stands to be replaced, if it can score these items.
+        since: where "later" begins, if not at the time cuts of `dataset`.
 
     Raises:
         EvaluationError: there are no test pairs.
+        DatasetError: there is nothing that the reference models could be fitted on.
     """
+    check_dataset(dataset)
     test = dataset.of("test")
     if len(test) == 0:
         raise EvaluationError("There are no pairs in test channels: add channels, the split is a hash of their ids.")
@@ -84,7 +91,7 @@ def evaluate(
         scores[CHAMPION] = champion
     if truth is not None:
         scores[CEILING] = np.array([truth.effects[video] for video in dataset.items.video_id])
-    later, seen_later = dataset.later("test"), dataset.later("train")
+    later, seen_later = dataset.later("test", since), dataset.later("train", since)
     with track("sets of pairs measured", 3) as advance:
         unseen = measure("unseen channels", dataset, scores, references, test)
         advance(1)
@@ -104,9 +111,9 @@ def evaluate(
         slices=slices_of(dataset, scores, test),
         calibration=calibrate(difference, test, bundle.card.temperature),
         covered=cover(difference, test),
-        owners=owner_figures(dataset, bundle, score),
+        owners=owner_figures(dataset, score),
         sub_scores=sub_score_figures(dataset, bundle, test),
-        leak=leak_alarm(dataset),
+        leak=leak_alarm(dataset, scores[MEMORISER]),
         scores=scores,
         test=test,
         test_set=digest_of(dataset, later),

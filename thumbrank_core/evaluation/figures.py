@@ -36,7 +36,8 @@ DEFINITIONS = {
     "top_1_of_3": "Of three uploads of a channel in a row, how often the highest score has the highest label; a third is chance.",
     "regret_of_3": "Of three uploads in a row, the share of the best one's label that the highest score gives away. Less is better.",
     "brier": "Mean squared error of P(a beats b) against who won.",
-    "ece": "Expected calibration error: how far the share of right calls lies from the confidence, over 15 bins of equal size.",
+    "ece": "Expected calibration error: how far the share of right calls lies from the confidence, over 15 bins of equal size, "
+    "less what chance alone makes of it in each bin.",
 }
 
 
@@ -110,14 +111,11 @@ class Covered:
 @dataclass(frozen=True)
 class OwnerFigures:
     """Scores against one owner's real click-through rates; that owner's alone, in memory only. `spearman`: weighted by
-    impressions, of videos that training did not see; `gain`: nats an impression that the owner's read-out is better than
-    the owner's mean on videos left out of it, None where there is no read-out."""
+    impressions, of the videos that training did not see; None where they are too few."""
 
     owner_id: str
     n_videos: int
     spearman: float | None
-    log_loss: float | None
-    gain: Interval | None
 
 
 @dataclass(frozen=True)
@@ -148,8 +146,9 @@ class AllPairs:
 class Evaluation:
     """Everything measured of one model.
 
-    `unseen`: test channels, all their pairs. `later`: test channels, both videos published after the time cut, up to which
-    the model was trained; what promotion is decided on. `seen_later`: training channels after the cut, a creator's own use.
+    `unseen`: test channels, all their pairs. `later`: test channels, both videos published after the time cut up to which
+    the model was trained, and the champion, and after that of the data; what promotion is decided on. `seen_later`: training
+    channels after it, a creator's own use.
     None where there is no pair. `slices` are of `unseen`, `later_slices` of `later`. `scores` (n,) by scorer, `test`: the pairs
     of `unseen`. `test_set`: a digest of the pairs of `later` and who won them.
     """

@@ -7,6 +7,7 @@ A figure is compared with a floor by its value, with another model by its interv
 passes. Nothing here is a figure of one owner: theirs are private, so their number alone is said.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -43,27 +44,25 @@ class Figures:
     Attributes:
         test_set: sha256, as hex, of the later pairs.
         n_channels: unseen ones; `n_channels_later` of them have later pairs; `n_pairs` are the unseen ones' pairs.
-        later_accuracy: on later pairs; None where there are none.
         above_newer: above "newer wins", unseen.
         above_ridge_later: above "ridge on both", later; None where there are no later pairs.
         above_linear: above each linear model, unseen, by its name.
         ece: expected calibration error of P(a beats b) after its temperature; None where it could not be measured.
         memoriser: accuracy of the ID memoriser on unseen channels, a control: it must not be off one half.
         shuffled: the model's own accuracy against labels shuffled within channels, a control as well.
-        ctr_correlations: one rank correlation an owner; empty: no owner's rates are there.
+        ctr_correlations: one rank correlation an owner; empty: none could be had.
+        owners_unmeasured: owners whose rates are of too few unseen videos for one.
         unusable: why the bundle does not load and score in a process of its own; None: it does.
     """
 
     phase: Phase
     test_set: str
-    niches: tuple[str, ...]
     n_channels: int
     n_channels_later: int
     n_pairs: int
     pair_accuracy_micro: Interval
     pair_auc_pooled: Interval
     spearman_within_channel: Interval
-    later_accuracy: Interval | None
     above_newer: Interval
     above_ridge_later: Interval | None
     above_linear: Mapping[str, Interval]
@@ -71,13 +70,14 @@ class Figures:
     memoriser: Interval
     shuffled: Interval
     ctr_correlations: tuple[float, ...]
+    owners_unmeasured: int
     data: DataCounts
     unusable: str | None
 
 
 @dataclass(frozen=True)
 class SliceLead:
-    """Candidate minus champion in one slice of the unseen channels, such as niche tech: `by` niche, `name` tech."""
+    """Candidate minus champion in one slice of the later pairs, such as niche tech: `by` niche, `name` tech."""
 
     by: str
     name: str
@@ -90,7 +90,8 @@ class Champion:
     """Who stands to be replaced.
 
     `lost_niches`: those that only the champion covers. `test_set`: the pairs that its lead was measured on. `lead`: candidate
-    minus champion on the later pairs; None where there are none, or the champion cannot score them.
+    minus champion on the later pairs of the champion's niches; None where there are none, or the champion cannot score them:
+    `mute` then says why.
     """
 
     version: int
@@ -98,6 +99,7 @@ class Champion:
     test_set: str
     lead: Interval | None
     slices: tuple[SliceLead, ...]
+    mute: str | None = None
 
 
 @dataclass(frozen=True)
@@ -240,19 +242,18 @@ def _floor(name: str, found: Interval, floor: float, phase: Phase) -> Condition:
 
 
 def _click_through(figures: Figures, floor: float) -> Condition:
-    name, owners = "reaches ctr_rank_correlation", len(figures.ctr_correlations)
-    if owners == 0:
+    name = "reaches ctr_rank_correlation"
+    if not figures.ctr_correlations:
         passed = figures.phase == 1
         rest = "phase 1 does without." if passed else f"phase {figures.phase} asks {floor:g} of every owner."
-        return Condition(name, passed, f"no data: no owner's click-through rates are there, and {rest}", floor=floor)
-    reached = sum(correlation >= floor for correlation in figures.ctr_correlations)
-    return Condition(
-        name,
-        reached == owners,
-        f"the score's rank correlation with real click-through rates reaches {floor:g} for {reached} of {owners} owners; "
-        "every owner's must.",
-        floor=floor,
-    )
+        there = (
+            "those that are there are of too few unseen videos" if figures.owners_unmeasured else "no owner's are there"
+        )
+        return Condition(name, passed, f"no data on click-through rates: {there}, and {rest}", floor=floor)
+    # No count of owners that reach it: one such sentence would be a figure over several owners, or the only one's.
+    passed = all(correlation >= floor for correlation in figures.ctr_correlations)
+    says = f"the score's rank correlation with real click-through rates must reach {floor:g} for every owner that it could be had of"
+    return Condition(name, passed, f"{says}, and it {'does' if passed else 'does not'}.", floor=floor)
 
 
 def _calibrated(figures: Figures, floors: Floors) -> Condition:
@@ -290,7 +291,18 @@ def _against_champion(figures: Figures, floors: Floors, champion: Champion) -> l
             "same test set",
             same,
             f"the champion (version {champion.version}) was measured on "
-            + ("the same later pairs." if same else f"other later pairs, so the two cannot be compared: {AGAIN}."),
+            + (
+                "the same later pairs."
+                if same
+                else f"other later pairs, so the two cannot be compared ({champion.mute or 'the pairs changed meanwhile'}): {AGAIN}."
+            ),
+        ),
+        Condition(
+            "enough later channels",
+            figures.n_channels_later >= floors.channels,
+            f"{figures.n_channels_later} unseen channels have later pairs; {floors.channels} are asked to decide on.",
+            figures.n_channels_later,
+            floors.channels,
         ),
         Condition(
             "covers the champion's niches",
@@ -302,7 +314,7 @@ def _against_champion(figures: Figures, floors: Floors, champion: Champion) -> l
             f"the champion (version {champion.version})",
             champion.lead,
             figures,
-            "these pairs have no vectors of its encoders",
+            champion.mute or "these pairs have no vectors of its encoders",
         ),
         _above(
             "beats ridge on both, later", "ridge on both", figures.above_ridge_later, figures, "it was not measured"
@@ -328,7 +340,7 @@ def _no_slice_lost(floors: Floors, champion: Champion) -> Condition:
     lost = [part for part in looked_at if part.lead.value < -floors.slice_loss and part.lead.high < 0]
     asked = f"{floors.slice_loss * 100:g} points"
     if not lost:
-        says = f"none of {len(looked_at)} slices of {floors.slice_channels} channels or more lost over {asked}."
+        says = f"none of {len(looked_at)} slices of {floors.slice_channels} channels or more lost over {asked} beyond its interval."
         return Condition(name, True, says)
     which = "; ".join(f"{part.by} {part.name} {_signed(part.lead)}, {part.n_channels} channels" for part in lost)
     says = f"against the champion (version {champion.version}) it lost over {asked} in {which}."
@@ -349,10 +361,12 @@ def _minimums(figures: Figures) -> tuple[Size, ...]:
 
 def _sentence(figures: Figures, champion: Champion | None, conditions: Sequence[Condition], *, passed: bool) -> str:
     accuracy = figures.pair_accuracy_micro
-    figure = (
-        f"{accuracy.value:.1%} of {figures.n_pairs:,} pairs ranked right in {figures.n_channels} unseen "
-        f"channels (95 % interval {accuracy.low:.1%} to {accuracy.high:.1%})"
+    interval = (
+        f"95 % interval {accuracy.low:.1%} to {accuracy.high:.1%}"
+        if math.isfinite(accuracy.low)
+        else "no interval of so few channels"
     )
+    figure = f"{accuracy.value:.1%} of {figures.n_pairs:,} pairs ranked right in {figures.n_channels} unseen channels ({interval})"
     if not passed:
         failed = [condition for condition in conditions if not condition.passed]
         return f"Not deployed: {figure}; {failed[0].says}"

@@ -41,7 +41,7 @@ def memorise(dataset: Dataset, pairs: Pairs) -> Floats:
     item none of whose marks is in them.
     """
     marks = _marks(dataset)
-    difference = difference_matrix(pairs, len(dataset.items)) @ marks
+    difference = difference_matrix(pairs.a, pairs.b, len(dataset.items)) @ marks
     target = np.asarray(difference.T @ (2 * pairs.outcome - 1), dtype=np.float64)
     normal = difference.T @ difference + RIDGE * identity(len(target), format="csr")
     weight, _ = cg(normal, target, rtol=1e-6, maxiter=200)
@@ -53,13 +53,13 @@ def id_memoriser(dataset: Dataset) -> Floats:
     return memorise(dataset, dataset.of("train"))
 
 
-def leak_alarm(dataset: Dataset, seed: int = 0) -> LeakAlarm:
-    """Measure the memoriser on unseen channels and on a random split of pairs."""
+def leak_alarm(dataset: Dataset, memoriser: Floats, seed: int = 0) -> LeakAlarm:
+    """Measure the memoriser on unseen channels, by its scores (n,), and one like it on a random split of pairs."""
     test = dataset.of("test")
     held = np.random.default_rng(seed).random(len(dataset.pairs)) < KEPT_OUT
     kept_out = dataset.pairs.take(held)
     random = _accuracy(memorise(dataset, dataset.pairs.take(~held)), kept_out) if len(kept_out) else None
-    return LeakAlarm(_accuracy(id_memoriser(dataset), test), len(test), random, len(kept_out))
+    return LeakAlarm(_accuracy(memoriser, test), len(test), random, len(kept_out))
 
 
 def _marks(dataset: Dataset) -> csr_array:

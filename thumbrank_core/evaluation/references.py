@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from thumbrank_core.evaluation.boosting import boosted
 from thumbrank_core.evaluation.leak_alarm import id_memoriser
+from thumbrank_core.evaluation.learnt import Learnt
 from thumbrank_core.evaluation.linear import Linear
 from thumbrank_core.features.signals.definitions import SIGNALS
 from thumbrank_core.metrics import pair_accuracy_micro
@@ -30,7 +31,8 @@ HOUR_PRIOR = 20.0
 def reference_scores(dataset: Dataset) -> dict[str, Floats]:
     """Scores (n,) of every reference model by its name, in the order of tables. The cosine of CLIP's image and title is left out
     where nobody measured it."""
-    linear = Linear(dataset)
+    learnt = Learnt(dataset)
+    linear = Linear(learnt)
     models: dict[str, Callable[[], Floats]] = {
         "coin": lambda: coin(dataset),
         MEMORISER: lambda: id_memoriser(dataset),
@@ -42,7 +44,7 @@ def reference_scores(dataset: Dataset) -> dict[str, Floats]:
         LINEAR[0]: linear.title,
         LINEAR[1]: linear.image,
         RIDGE: linear.both,
-        "boosting on both": lambda: boosted(dataset),
+        "boosting on both": lambda: boosted(learnt),
     }
     if dataset.signals is None or np.isnan(dataset.signals[:, SIGNALS.index("title_match")]).all():
         del models[COSINE]
@@ -100,10 +102,13 @@ def cosine(dataset: Dataset) -> Floats:
     assert dataset.signals is not None, "left out where there is none"
     score = dataset.signals[:, SIGNALS.index("title_match")].astype(np.float64)
     unknown = np.isnan(score)
-    for channel in np.unique(dataset.items.channel[unknown]):
-        inside = dataset.items.channel == channel
-        known = score[inside & ~unknown]
-        score[inside & unknown] = np.median(known) if len(known) else 0.0
+    order = np.argsort(dataset.items.channel, kind="stable")
+    bounds = np.flatnonzero(np.diff(dataset.items.channel[order])) + 1
+    for inside in np.split(order, bounds):
+        missing = inside[unknown[inside]]
+        if len(missing):
+            known = score[inside[~unknown[inside]]]
+            score[missing] = np.median(known) if len(known) else 0.0
     return score
 
 

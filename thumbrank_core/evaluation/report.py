@@ -184,7 +184,7 @@ def _click_through(owners: int) -> str:
     if owners == 0:
         return "CTR correlation: no data (only a channel's owner has it)."
     whose = "1 owner brought real figures" if owners == 1 else f"{owners} owners brought real figures"
-    return f"CTR correlation: {whose}; what they come to stands in each owner's own file and not here."
+    return f"CTR correlation: {whose}; the gate holds each against its floor, and nobody is shown what it comes to."
 
 
 def _examples(evaluation: Evaluation, dataset: Dataset, images: ImageStore) -> tuple[list[Example], list[Example]]:

@@ -9,10 +9,10 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from thumbrank_core.bootstrap import draw_weights, effective_channels, interval, ratio_draws
+from thumbrank_core.bootstrap import Interval, draw_weights, effective_channels, interval, ratio_draws
 from thumbrank_core.evaluation.figures import CHAMPION, MODEL, Floats, Slice
 from thumbrank_core.evaluation.references import NEWER, RIDGE
-from thumbrank_core.metrics import pair_concordance
+from thumbrank_core.metrics import channel_sums, pair_concordance
 from thumbrank_core.training.dataset import Dataset, Pairs
 
 LOOKED_AT = (MODEL, RIDGE, NEWER, CHAMPION)
@@ -77,6 +77,18 @@ def slices_of(dataset: Dataset, scores: Mapping[str, Floats], pairs: Pairs) -> l
                 )
             )
     return found
+
+
+def lead(scores: Mapping[str, Floats], pairs: Pairs) -> Interval:
+    """Model minus champion in micro accuracy on `pairs`, at least one, paired."""
+    _, channel = np.unique(pairs.channel, return_inverse=True)
+    n_channels = int(channel.max()) + 1
+    ours, theirs = (
+        pair_concordance(scores[who][pairs.a] - scores[who][pairs.b], pairs.outcome) for who in (MODEL, CHAMPION)
+    )
+    sums, counts = channel_sums(ours - theirs, channel, n_channels)
+    drawn = ratio_draws(sums, counts, draw_weights(n_channels))
+    return interval(float(sums.sum() / counts.sum()), drawn, effective_channels(counts))
 
 
 def _by_niche(dataset: Dataset, pairs: Pairs) -> Parts:

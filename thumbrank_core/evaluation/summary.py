@@ -6,7 +6,7 @@ import numpy as np
 
 from thumbrank_core.bootstrap import Interval
 from thumbrank_core.evaluation import report
-from thumbrank_core.evaluation.figures import CEILING, MODEL, Evaluation, Measured
+from thumbrank_core.evaluation.figures import CEILING, MODEL, Evaluation, Measured, Slice
 from thumbrank_core.evaluation.gate import Verdict
 
 
@@ -16,19 +16,16 @@ def summary(evaluation: Evaluation, verdict: Verdict) -> dict[str, Any]:
     accuracy, auc = (scorers[MODEL].metrics[name] for name in ("pair_accuracy_micro", "pair_auc_pooled"))
     return {
         "label": evaluation.label,
-        "pair_accuracy": accuracy.value,
-        "ci_low": accuracy.low,
-        "ci_high": accuracy.high,
-        "pair_auc": auc.value,
-        "pair_auc_ci_low": auc.low,
-        "pair_auc_ci_high": auc.high,
+        "pair_accuracy": _known(accuracy.value),
+        "ci_low": _known(accuracy.low),
+        "ci_high": _known(accuracy.high),
+        "pair_auc": _known(auc.value),
+        "pair_auc_ci_low": _known(auc.low),
+        "pair_auc_ci_high": _known(auc.high),
         "spearman_within_channel": _known(scorers[MODEL].metrics["spearman_within_channel"].value),
         "ceiling": scorers[CEILING].metrics["pair_accuracy_micro"].value if CEILING in scorers else None,
         "references": {s.name: s.metrics["pair_accuracy_micro"].value for s in evaluation.references},
-        "reference_intervals": {
-            s.name: [s.metrics["pair_accuracy_micro"].low, s.metrics["pair_accuracy_micro"].high]
-            for s in evaluation.references
-        },
+        "reference_intervals": {s.name: _bounds(s.metrics["pair_accuracy_micro"]) for s in evaluation.references},
         "minus_model": {s.name: _interval(s.above_model) for s in evaluation.references},
         "n_pairs": evaluation.unseen.n_pairs,
         "n_test_channels": evaluation.unseen.n_channels,
@@ -40,16 +37,8 @@ def summary(evaluation: Evaluation, verdict: Verdict) -> dict[str, Any]:
                 ("seen_later", evaluation.seen_later),
             )
         },
-        "slices": [
-            {
-                "by": part.by,
-                "name": part.name,
-                "n_pairs": part.n_pairs,
-                "n_channels": part.n_channels,
-                **{scorer: _interval(found) for scorer, found in part.accuracy.items()},
-            }
-            for part in evaluation.slices
-        ],
+        "slices": [_slice(part) for part in evaluation.slices],
+        "later_slices": [_slice(part) for part in evaluation.later_slices],
         "calibration": {
             "temperature": calibration.temperature,
             "brier_before": _interval(calibration.brier_before),
@@ -65,7 +54,7 @@ def summary(evaluation: Evaluation, verdict: Verdict) -> dict[str, Any]:
             "n_pairs": evaluation.all_pairs.n_pairs,
             "n_channels": evaluation.all_pairs.n_channels,
             "newer_wins": evaluation.all_pairs.newer_wins.value,
-            "newer_wins_interval": [evaluation.all_pairs.newer_wins.low, evaluation.all_pairs.newer_wins.high],
+            "newer_wins_interval": _bounds(evaluation.all_pairs.newer_wins),
             "test_pairs_later_in_time": evaluation.later.n_pairs if evaluation.later else 0,
         },
         "id_memoriser": {
@@ -76,6 +65,17 @@ def summary(evaluation: Evaluation, verdict: Verdict) -> dict[str, Any]:
         "verdict_sentence": verdict.sentence,
         "conditions": {condition.name: condition.passed for condition in verdict.conditions},
         "caveats": report.caveats(evaluation),
+    }
+
+
+def _slice(part: Slice) -> dict[str, Any]:
+    return {
+        "by": part.by,
+        "name": part.name,
+        "n_pairs": part.n_pairs,
+        "n_channels": part.n_channels,
+        **{scorer: _interval(found) for scorer, found in part.accuracy.items()},
+        "above_champion": None if part.lead is None else _interval(part.lead),
     }
 
 
@@ -93,6 +93,10 @@ def _measured(measured: Measured) -> dict[str, Any]:
 
 def _interval(found: Interval) -> dict[str, float | None]:
     return {"value": _known(found.value), "ci_low": _known(found.low), "ci_high": _known(found.high)}
+
+
+def _bounds(found: Interval) -> list[float | None]:
+    return [_known(found.low), _known(found.high)]
 
 
 def _known(value: float) -> float | None:

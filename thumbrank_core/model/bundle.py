@@ -67,11 +67,14 @@ class BundleCard(BaseModel):
     tuned_encoder: str | None
     """The folder, inside the bundle's, of the image encoder where training tuned it."""
     label: str
-    ctr_owner: str | None
-    """Whose real click-through rates trained the absolute head; None: it learnt engagement."""
+    owner_rates: bool
+    """Whether one owner's real click-through rates trained the absolute head, instead of engagement. Whose is not said: a bundle
+    is handed on."""
     recipe: dict[str, object]
     niches: dict[str, str]
     """Niche -> data version of the rows it learnt from."""
+    cuts: dict[str, float]
+    """Niche -> where the time holdout began that it did not learn from, seconds since 1970."""
     data_sha256: str
     git_sha: str | None
     files: dict[str, str]

@@ -102,7 +102,8 @@ class Dataset:
     `signals`: (n, 6) weak sub-scores in RankGauss units ordered as SIGNALS, NaN where one is missing; None where none were
     measured. `owners`: real click-through rates by owner, never to be joined. `left_out`: pairs that are stored and not here,
     by reason: `no_vectors`, or a picture or re-upload that crosses splits between two niches. `encoders`: the name of the
-    encoder set of the vectors. `traits`: None where nobody asked the database for them.
+    encoder set of the vectors. `traits`: None where nobody asked the database for them. `cuts`: where the time holdout of each
+    niche begins, seconds since 1970.
     """
 
     items: Items
@@ -117,18 +118,30 @@ class Dataset:
     signals: npt.NDArray[np.float32] | None = None
     owners: dict[str, OwnerRates] = field(default_factory=dict[str, OwnerRates])
     traits: Traits | None = None
+    cuts: dict[str, float] = field(default_factory=dict[str, float])
 
     def of(self, split: Split) -> Pairs:
         """The pairs of one split; of training and validation those up to the time cut alone, so that what is later in time is
         measured by a model that has not seen it."""
-        inside = self.pairs.split == SPLITS.index(split)
-        if split != "test":
-            inside &= self.pairs.period == PERIODS.index("earlier")
-        return self.pairs.take(inside)
+        return self.pairs.take(self._inside(split))
 
-    def later(self, split: Split) -> Pairs:
-        """The pairs of one split both of whose videos were published after the time cut."""
+    def items_of(self, split: Split) -> Ints:
+        """The items in the pairs `of` that split, ascending."""
+        inside, found = self._inside(split), np.zeros(len(self.items), np.bool_)
+        found[self.pairs.a[inside]] = found[self.pairs.b[inside]] = True
+        return np.flatnonzero(found)
+
+    def _inside(self, split: Split) -> npt.NDArray[np.bool_]:
+        inside = self.pairs.split == SPLITS.index(split)
+        return inside if split == "test" else inside & (self.pairs.period == PERIODS.index("earlier"))
+
+    def later(self, split: Split, since: float | None = None) -> Pairs:
+        """The pairs of one split both of whose videos were published after the time cut, and from `since` on, where a model was
+        trained on data with another cut (seconds since 1970)."""
         inside = (self.pairs.split == SPLITS.index(split)) & (self.pairs.period == PERIODS.index("later"))
+        if since is not None:
+            published = self.items.published
+            inside &= np.minimum(published[self.pairs.a], published[self.pairs.b]) >= since
         return self.pairs.take(inside)
 
     def fingerprint(self, *, owners: bool = False) -> str:

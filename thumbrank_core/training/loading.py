@@ -104,6 +104,7 @@ def load_dataset(database: Database, niches: Sequence[str], encoders: EncoderSet
             signals=_signals(connection, dataset.items, encoders),
             owners=load_owner_rates(connection, dataset.items.video_id),
             traits=load_traits(connection, dataset.items, dataset.channels),
+            cuts={niche: builds[niche].cut.timestamp() for niche in niches},
         )
 
 

@@ -25,7 +25,7 @@ from thumbrank_core.training import checkpoint, generators, processes
 from thumbrank_core.training.averaging import averaging_of
 from thumbrank_core.training.batches import Layout, Step, Steps
 from thumbrank_core.training.checks import check_dataset
-from thumbrank_core.training.dataset import SPLITS, Dataset
+from thumbrank_core.training.dataset import Dataset
 from thumbrank_core.training.diagnostics import Finding, diagnose
 from thumbrank_core.training.objective import Objective
 from thumbrank_core.training.optimiser import new_optimiser, new_schedule
@@ -100,8 +100,7 @@ class Ongoing:
         torch.manual_seed(recipe.seed + self.worker.rank)
         model.to(self.device)
         items = dataset.items
-        in_training = np.flatnonzero(items.split == SPLITS.index("train"))
-        fit_standardiser(model, items.image, items.text, in_training)
+        fit_standardiser(model, items.image, items.text, dataset.items_of("train"))
         self.source = source or vectors_source(model, items.image, items.text, self.device)
         training = dataset.of("train")
         layout = Layout(recipe.batch_by, recipe.batch_size, recipe.mixup_alpha, recipe.seed, self.worker)
@@ -252,12 +251,11 @@ class Ongoing:
     def _fit_sub_scores(self) -> SubScoreFit | None:
         if not self.later or self.dataset.signals is None:
             return None
-        split = self.dataset.items.split
-        training, validation = (np.flatnonzero(split == SPLITS.index(name)) for name in ("train", "validation"))
+        training, validation = self.dataset.items_of("train"), self.dataset.items_of("validation")
         return fit_sub_scores(self.model, self.source, self.dataset.signals, training, validation, self.recipe)
 
     def _training_batches(self) -> Iterable[Input]:
-        return chunks(self.source, np.flatnonzero(self.dataset.items.split == SPLITS.index("train")))
+        return chunks(self.source, self.dataset.items_of("train"))
 
     def state(self) -> dict[str, Any]:
         """Everything that moves."""

@@ -3,7 +3,7 @@
 Started by torchrun (gloo on CPUs) or accelerate launch (NCCL on GPUs, also of several machines); see launch.py.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -30,7 +30,7 @@ def shared(model: nn.Module, device: torch.device) -> nn.Module:
 
 
 @contextmanager
-def first_before_others() -> Iterator[None]:
+def first_before_others() -> Generator[None]:
     """The block runs to its end in the first process before any other begins it: what it makes is made once."""
     if worker().rank > 0:
         dist.barrier()

@@ -131,5 +131,11 @@ def _features(model: ThumbnailRankingModel, source: Source, rows: npt.NDArray[np
 @torch.inference_mode()
 def _logits(model: ThumbnailRankingModel, source: Source, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
     """What the heads say of the items `rows` (k,), (k, 6)."""
-    parts = [model.sub_scores(model.features(batch)).cpu().numpy() for batch in chunks(source, rows)]
+    parts = [
+        model.sub_scores(some)
+        .cpu()
+        .numpy()  # the heads are three times as wide as the features, so a few rows at a time
+        for batch in chunks(source, rows)
+        for some in model.features(batch).split(BATCH)
+    ]
     return np.concatenate(parts) if parts else np.empty((0, len(SIGNALS)), np.float32)

@@ -50,8 +50,7 @@ def absolute_target(dataset: Dataset, recipe: Recipe) -> tuple[npt.NDArray[np.fl
 def _percentiles_learnt(dataset: Dataset) -> npt.NDArray[np.float32]:
     """The engagement percentile of every item in pairs that are learnt from, among those of its channel alone: what is later
     than the time cut moves nobody's rank. NaN for the others."""
-    pairs = dataset.of("train")
-    learnt = np.unique(np.concatenate([pairs.a, pairs.b]))
+    learnt = dataset.items_of("train")
     target = np.full(len(dataset.items), np.nan, np.float32)
     target[learnt] = engagement_percentile(dataset.items.value[learnt], dataset.items.channel[learnt])
     return target
