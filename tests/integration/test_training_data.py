@@ -1,11 +1,12 @@
 """What training reads of several niches: the same rows whatever the order of arrival, and nothing that crosses splits."""
 
 import itertools
+from collections import Counter
 
 import numpy as np
 import pytest
 
-from tests.integration.conftest import store_videos
+from tests.integration.conftest import SEEN, store_videos
 from tests.integration.test_labels import label
 from thumbrank_core.features import cache
 from thumbrank_core.features.specs import load_set
@@ -36,7 +37,7 @@ def embed(db):
 @pytest.fixture
 def two_niches(db, images, world):
     """A training channel in tech, a test channel in news, four videos each."""
-    made = store_videos(db, images, world, {channel_in("train"): [(10 + d, 5_000 + d) for d in range(4)]})
+    made = store_videos(db, images, world, {channel_in("train"): [(d, 5_000 + d) for d in (10, 11, 35, 36)]})
     made |= store_videos(db, images, world, {channel_in("test"): [(10 + d, 9_000 - d) for d in range(4)]}, niche="news")
     with db.connection() as connection:  # the helper gives both channels the same pictures
         connection.execute("update thumbrank.picture_versions set phash = hashint8extended(video_key, 0)")
@@ -60,7 +61,14 @@ def test_every_pair_comes_with_its_items_splits_and_period(db, two_niches):
     assert (items.channel[pairs.a] == items.channel[pairs.b]).all()
     assert (pairs.outcome == (items.value[pairs.a] > items.value[pairs.b])).all()
     assert ((pairs.soft_target > 0.5) == (pairs.outcome > 0.5)).all()
-    assert {PERIODS[period] for period in pairs.period} == {"later"}
+    assert Counter(PERIODS[period] for period in pairs.period[pairs.niche == 0]) == {
+        "earlier": 1,
+        "across": 4,
+        "later": 1,
+    }
+    assert dataset.cuts["tech"] == SEEN.timestamp() - 18 * 86_400
+    assert len(dataset.of("train")) == len(dataset.later("train")) == 1
+    assert len(dataset.of("test")) == 6
 
 
 def test_a_picture_of_a_test_channel_in_another_niche_takes_its_copy_out_of_training(db, two_niches):

@@ -178,7 +178,9 @@ class ThumbnailRankingModel(nn.Module):
         """(n, clip_dim + text_dim): each vector at unit length, each dimension by the training items' mean and spread."""
         image = nn.functional.normalize(batch.image.float(), dim=-1)
         title = nn.functional.normalize(batch.title.float(), dim=-1)
-        return (torch.cat([image, title], dim=-1) - self.mean) / self.std
+        return (
+            torch.cat([image, title], dim=-1).sub_(self.mean).div_(self.std)
+        )  # in place: a chunk of many items is large
 
     @torch.no_grad()
     def fit_standardiser(self, batches: Iterable[Batch]) -> None:
