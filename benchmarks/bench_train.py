@@ -343,7 +343,11 @@ def part_growth(scale: Scale) -> Row:
 
 def _in_a_child(folder: str, *, streamed: bool, limited: bool) -> Row:
     options = ["--child", folder, *(["--streamed"] if streamed else []), *(["--limited"] if limited else [])]
-    done = subprocess.run([sys.executable, __file__, *options], stdout=subprocess.PIPE, text=True, check=False)
+    # Each thread of numpy's own BLAS, which has no part in training, reserves 64 MB that it never touches and RLIMIT_DATA counts.
+    quiet = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, __file__, *options], stdout=subprocess.PIPE, text=True, check=False, env=quiet
+    )
     if done.returncode != 0:
         sys.exit(f"growth: the run {options} failed with {done.returncode}; what it said stands above.")
     return json.loads(done.stdout.splitlines()[-1])
