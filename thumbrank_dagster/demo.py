@@ -158,11 +158,9 @@ def show(found: Mapping[str, Any]) -> None:
     intervals = found["reference_intervals"] | {"model": (found["ci_low"], found["ci_high"])}
     accuracies = found["references"] | {"model": found["pair_accuracy"]}
     for name in sorted(accuracies, key=lambda name: (name != "model", -accuracies[name])):
-        low, high = intervals[name]
         gap = "" if name == "model" else f"{found['minus_model'][name]['value']:+.3f}"
-        table.add_row(
-            name, f"{accuracies[name]:.3f}", f"{low:.3f} to {high:.3f}", gap, style="bold" if name == "model" else ""
-        )
+        style = "bold" if name == "model" else ""
+        table.add_row(name, f"{accuracies[name]:.3f}", _between(*intervals[name]), gap, style=style)
     table.add_section()
     table.add_row(
         "ceiling (this world's truth)",
@@ -172,17 +170,22 @@ def show(found: Mapping[str, Any]) -> None:
     )
     console.print(table)
     console.print(
-        f"Pair AUC {found['pair_auc']:.3f} (95 % interval {found['pair_auc_ci_low']:.3f} to {found['pair_auc_ci_high']:.3f}). "
+        f"Pair AUC {found['pair_auc']:.3f} (95 % interval {_between(found['pair_auc_ci_low'], found['pair_auc_ci_high'])}). "
         f"Encoders: {found['encoders']}. Label: {found['label']}."
     )
     later = found["sets"]["unseen_later"]
     if later is not None:
         accuracy = later["scorers"]["model"]["pair_accuracy_micro"]
         console.print(
-            f"Later in time than its training: {accuracy['value']:.3f} ({accuracy['ci_low']:.3f} to {accuracy['ci_high']:.3f}) on "
+            f"Later in time than its training: {accuracy['value']:.3f} ({_between(accuracy['ci_low'], accuracy['ci_high'])}) on "
             f"{later['n_pairs']:,} pairs of {later['n_channels']} unseen channels."
         )
     console.print(found["verdict_sentence"])
     console.print(f"{found['seconds']:.0f} s, peak {found['peak_pss_mb']:,.0f} MB (PSS, all processes).")
     console.print(f"Report:  {found['report']}")
     console.print("Next:    make dev   (the Dagster UI on this same state)")
+
+
+def _between(low: float | None, high: float | None) -> str:
+    """The bounds of an interval; one channel has none."""
+    return "none of one channel" if low is None or high is None else f"{low:.3f} to {high:.3f}"
