@@ -22,6 +22,7 @@ from thumbrank_core.metrics import pair_accuracy_micro
 from thumbrank_core.model.bundle import load_bundle
 from thumbrank_core.registry import Version
 from thumbrank_core.training.dataset import DatasetError, OwnerRates, Traits
+from thumbrank_core.training.pipeline import train
 from thumbrank_core.training.recipe import load_recipe
 from thumbrank_core.training.run import train_bundle
 from thumbrank_core.training.temperature import fit_temperature
@@ -76,6 +77,15 @@ def test_later_pairs_are_after_the_cut_and_training_pairs_before_it(judged):
     later_cut = dataset.later("test", since=cut + 10 * 86_400)
     assert 0 < len(later_cut) < len(later)
     assert min(published[later_cut.a].min(), published[later_cut.b].min()) >= cut + 10 * 86_400
+
+
+def test_validation_channels_without_earlier_pairs_select_by_later_ones_and_it_is_noted():
+    dataset, _ = planted(n_channels=30, cut_day=CUT_DAY)
+    young = dataset.pairs.split == 1
+    dataset.pairs.period[young] = 2
+    assert len(dataset.of("validation")) == young.sum() > 0
+    trained = train(dataset, load_recipe("default", {"epochs": 1, "hidden_dim": 8}))
+    assert any("chosen by later ones" in note for note in trained.notes)
 
 
 def test_what_comes_after_the_cut_moves_no_training_target():

@@ -122,7 +122,8 @@ class Dataset:
 
     def of(self, split: Split) -> Pairs:
         """The pairs of one split; of training and validation those up to the time cut alone, so that what is later in time is
-        measured by a model that has not seen it."""
+        measured by a model that has not seen it. Validation channels without any such pair select by those that they have:
+        they are never measured on."""
         return self.pairs.take(self._inside(split))
 
     def items_of(self, split: Split) -> Ints:
@@ -133,7 +134,8 @@ class Dataset:
 
     def _inside(self, split: Split) -> npt.NDArray[np.bool_]:
         inside = self.pairs.split == SPLITS.index(split)
-        return inside if split == "test" else inside & (self.pairs.period == PERIODS.index("earlier"))
+        earlier = inside & (self.pairs.period == PERIODS.index("earlier"))
+        return inside if split == "test" or (split == "validation" and not earlier.any()) else earlier
 
     def later(self, split: Split, since: float | None = None) -> Pairs:
         """The pairs of one split both of whose videos were published after the time cut, and from `since` on, where a model was

@@ -328,6 +328,8 @@ class Ongoing:
             notes.append(
                 f"Each of the {self.worker.world} processes has batch-norm statistics of its own share of a batch."
             )
+        if self.dataset.of("validation").period.any():
+            notes.append("No validation pair lies before the time cut, so the epoch is chosen by later ones.")
         if self.ctr_owner is None and recipe.use_ctr and len(self.dataset.owners) > 1:
             notes.append(
                 f"{len(self.dataset.owners)} owners have real click-through rates, which may not train one head together: "
