@@ -1,6 +1,7 @@
 """Judging beside a champion, and judging any model from the command line, on a real database and registry."""
 
 import pytest
+from mlflow.tracking import MlflowClient
 from typer.testing import CliRunner
 
 from thumbrank_core.assessment import assess
@@ -32,6 +33,8 @@ def test_a_challenger_is_held_against_the_champion_on_its_own_pairs(challenged):
     assert conditions(found)["same test set"].passed
     assert "champion" in found.evaluation.unseen.scorers
     assert registry.verdict(2) == found.verdict
+    run = MlflowClient(tracking_uri=house.settings.tracking_uri).list_artifacts(found.version.run_id, "evaluation")
+    assert {file.path.removeprefix("evaluation/").removesuffix(".png") for file in run} == set(found.pictures)
     assert registry.verdict(1).against is None
 
 
