@@ -5,6 +5,7 @@ What belongs here: setting the stage and telling what came out. Every step in be
 
 import json
 import os
+import socket
 import time
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -32,6 +33,7 @@ from thumbrank_dagster.running import Choice, run_graph
 
 ENCODERS = "tiny"
 RECIPE = "default"
+_PORT = "simulator.port"
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ def stage(settings: Settings, world: WorldSettings) -> Generator[Stage]:
     (home / "world.json").write_text(json.dumps(_world_json(world), indent=2) + "\n", encoding="utf-8")
     with ExitStack() as stack:
         servers = stack.enter_context(running_servers(inside, durable=False))
-        simulator = stack.enter_context(SimulatorServer(world))
+        simulator = stack.enter_context(SimulatorServer(world, port=_same_port(home)))
+        (home / _PORT).write_text(simulator.endpoint.rsplit(":", 1)[1], encoding="utf-8")
         os.environ.update(
             environment(inside, servers)
             | {
@@ -86,6 +89,22 @@ def stage(settings: Settings, world: WorldSettings) -> Generator[Stage]:
             }
         )
         yield Stage(inside, servers, simulator.endpoint)
+
+
+def _same_port(home: Path) -> int:
+    """The port of the world's YouTube at the last run, or 0 for any: what a run that was ended has listed names its pictures by
+    that port, and the next run downloads them."""
+    try:
+        port = int((home / _PORT).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return 0
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return 0
+    return port
 
 
 def last_world(settings: Settings) -> WorldSettings:

@@ -39,7 +39,7 @@ def evaluation_report(
             "report": dg.MetadataValue.path(str(assessment.page)),
             "n_pairs": evaluation.unseen.n_pairs,
             "n_test_channels": evaluation.unseen.n_channels,
-            "effective_test_channels": evaluation.unseen.effective_channels,
+            "effective_test_channels": round(evaluation.unseen.effective_channels, 1),
             "n_pairs_later": evaluation.later.n_pairs if evaluation.later else 0,
             **{name: found.value for name, found in model.items() if found.value == found.value},
             "pair_accuracy_ci_low": model["pair_accuracy_micro"].low,
