@@ -5,7 +5,6 @@ What belongs here: setting the stage and telling what came out. Every step in be
 
 import json
 import os
-import socket
 import time
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -29,6 +28,7 @@ from thumbrank_dagster.build import build_defs
 from thumbrank_dagster.defs.operations.jobs import NICHE_ASSETS
 from thumbrank_dagster.instance import command_line_instance, environment
 from thumbrank_dagster.memory import PeakMemory
+from thumbrank_dagster.ports import is_free
 from thumbrank_dagster.running import Choice, run_graph
 
 ENCODERS = "tiny"
@@ -98,13 +98,7 @@ def _same_port(home: Path) -> int:
         port = int((home / _PORT).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return 0
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return 0
-    return port
+    return port if is_free(port) else 0
 
 
 def last_world(settings: Settings) -> WorldSettings:

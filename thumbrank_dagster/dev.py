@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from thumbrank_core.settings import Settings
 from thumbrank_core.store.opening import Servers, running_servers
 from thumbrank_dagster.demo import last_world, stage
 from thumbrank_dagster.instance import environment, write_config
+from thumbrank_dagster.ports import is_free
 
 STOP_SECONDS = 20.0
 
@@ -45,14 +45,8 @@ def require_port(port: int) -> None:
     Raises:
         PortTakenError: something listens there.
     """
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            raise PortTakenError(
-                f"Port {port} is taken: stop what listens there, or choose another with --port."
-            ) from None
+    if not is_free(port):
+        raise PortTakenError(f"Port {port} is taken: stop what listens there, or choose another with --port.")
 
 
 def _serve(settings: Settings, servers: Servers, port: int, extra: Mapping[str, str]) -> int:
