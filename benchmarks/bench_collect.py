@@ -28,12 +28,13 @@ from measure import report
 from pydantic import SecretStr
 
 from thumbrank_core.exclusions import Exclusions
-from thumbrank_core.niches import load_niches
+from thumbrank_core.niches import NicheConfig, load_niches
 from thumbrank_core.paths import migrations_folder
 from thumbrank_core.policy import Policy, load_policy
 from thumbrank_core.simulator.behaviour import Behaviour
 from thumbrank_core.simulator.server import SimulatorServer
 from thumbrank_core.simulator.world import WorldSettings
+from thumbrank_core.store.catalog import Source
 from thumbrank_core.store.database import Database
 from thumbrank_core.store.embedded import EmbeddedPostgres
 from thumbrank_core.store.images import ImageStore
@@ -68,7 +69,7 @@ class Bench:
         return YouTube(SecretStr("bench"), self.simulator.endpoint)
 
     @property
-    def arguments(self) -> tuple[object, ...]:
+    def arguments(self) -> tuple[str, NicheConfig, Policy, Source, Exclusions]:
         """What collecting and forecasting share."""
         return NICHE, load_niches()[NICHE], self.policy, "youtube_api", Exclusions({}, {})
 

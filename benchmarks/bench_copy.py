@@ -56,8 +56,11 @@ def main() -> None:
                         )
 
                 rows.append(
-                    {"vectors": count, "megabytes": round(count * 1536 / 2**20, 1)}
-                    | side_by_side(by_copy, by_executemany)
+                    {
+                        "vectors": count,
+                        "megabytes": round(count * 1536 / 2**20, 1),
+                        **side_by_side(by_copy, by_executemany),
+                    }
                 )
     report("copy-upsert", ("psycopg",), rows)
 

@@ -20,9 +20,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from thumbrank_core.array_types import Floats
+
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import numpy as np
-import numpy.typing as npt
 from measure import report
 from scipy.stats import norm
 from scipy.stats import t as student
@@ -60,7 +61,6 @@ CUT_DAY = 60.0
 SKLEARN_DRAWS = 20
 REPEATS = 3
 
-Floats = npt.NDArray[np.float64]
 Row = dict[str, Any]
 
 
@@ -136,7 +136,7 @@ def _bca(right: Floats, pairs: Floats, value: Floats, draws: Floats, tail: float
         moved = bias + quantile
         return norm.cdf(bias + moved / (1 - acceleration * moved))
 
-    return share(norm.ppf(tail)), share(norm.ppf(1 - tail))
+    return share(float(norm.ppf(tail))), share(float(norm.ppf(1 - tail)))
 
 
 def _delta_error(right: Floats, pairs: Floats, value: Floats) -> Floats:
@@ -150,6 +150,7 @@ def whole() -> tuple[Row, Dataset, Floats]:
     dataset = _with_traits(world.dataset)
     with tempfile.TemporaryDirectory(prefix="thumbrank-bench-evaluate-") as folder, listen(console_sink()):
         run = train_bundle(dataset, load_recipe("default", {"epochs": 3}), load_set("tiny"), Path(folder))
+        assert run is not None, "one process writes the bundle"
         bundle = load_bundle(run.folder)
         seconds: list[float] = []
         for _ in range(REPEATS):

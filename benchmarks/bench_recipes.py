@@ -25,11 +25,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from thumbrank_core.array_types import Floats
+
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import numpy as np
-import numpy.typing as npt
 import torch
-from measure import EpochClock, report
+from measure import EpochClock, report, train
 from simulated_datasets import SIZES, simulated
 
 import thumbrank_core
@@ -39,7 +40,6 @@ from thumbrank_core.evaluation.linear import Linear
 from thumbrank_core.features.encoders import best_device
 from thumbrank_core.metrics import channel_sums, pair_concordance
 from thumbrank_core.training.dataset import Dataset
-from thumbrank_core.training.pipeline import train
 from thumbrank_core.training.recipe import Recipe, load_recipe
 from thumbrank_core.training.sources import vectors_source
 from thumbrank_core.training.validation import ranked
@@ -69,7 +69,6 @@ SHAPES_SCORES = [
 ]
 """The code whose change makes kept scores stale; data and recipes are in the key themselves."""
 
-Floats = npt.NDArray[np.float64]
 
 ABLATION: dict[str, dict[str, object]] = {
     "loss: margin on who won": {"pair_loss": "margin", "soft_targets": False},
@@ -164,7 +163,7 @@ def work(job: Job) -> Ready:
         with np.load(path) as arrays:
             return Ready(job, path, json.loads(str(arrays["facts"])) | {"kept": True})
     begun, cpu = time.perf_counter(), time.process_time()
-    arrays: dict[str, npt.NDArray[Any]] = {}
+    arrays: dict[str, Any] = {}
     facts: dict[str, Any] = {}
     if recipe is None:
         test = dataset.of("test")
@@ -320,7 +319,8 @@ def table(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> None:
 def jobs_of(given: argparse.Namespace) -> list[Job]:
     """All runs, those of a world together, the largest worlds first."""
     jobs: list[Job] = []
-    for size in sorted({*given.sizes, *([given.ablation] if given.ablation else [])}, reverse=True):
+    sizes: set[int] = {*given.sizes, *([given.ablation] if given.ablation else [])}
+    for size in sorted(sizes, reverse=True):
         for seed in given.seeds:
             jobs.append(Job(size, seed, "references", None, {}, None, given.folder))
             if size in given.sizes:

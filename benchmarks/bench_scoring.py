@@ -39,7 +39,7 @@ def main() -> None:
             pair_logistic(left - right, outcome, weight).backward()  # noqa: B023
 
         rows.append(
-            {"videos_per_channel": videos, "items": len(image), "pairs": len(a)} | side_by_side(by_item, by_pair)
+            {"videos_per_channel": videos, "items": len(image), "pairs": len(a), **side_by_side(by_item, by_pair)}
         )
     report("scoring-by-item", ("torch",), rows)
 

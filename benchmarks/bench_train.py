@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import numpy as np
 import torch
 from bench_recipes import SHAPES_SCORES
-from measure import EpochClock, report
+from measure import EpochClock, report, train
 from plain_guide import BATCH_SIZE, PlainGuide, Vectors, better_workers
 from torch import nn
 from train_worlds import IMAGE, TITLE, Drawn, draw_into, drawn, read_from
@@ -41,7 +41,7 @@ from thumbrank_core.features.encoders import best_device
 from thumbrank_core.model.network import ThumbnailRankingModel
 from thumbrank_core.progress import console_sink, listen
 from thumbrank_core.training.dataset import SPLITS, Dataset
-from thumbrank_core.training.pipeline import TrainingPipeline, new_model, train
+from thumbrank_core.training.pipeline import TrainingPipeline, new_model
 from thumbrank_core.training.recipe import Recipe, load_recipe
 from thumbrank_core.training.stopping import StopRequest
 

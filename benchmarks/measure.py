@@ -1,6 +1,6 @@
 """Timing two ways of doing the same thing in one run: interleaved, medians and ratios, with the machine in the file name.
 
-What belongs here: that, and the time of the epochs of a training.
+What belongs here: that, and a training with the time of its epochs.
 """
 
 import json
@@ -16,6 +16,10 @@ from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from thumbrank_core.model.bundle import EpochRecord
+    from thumbrank_core.training.dataset import Dataset
+    from thumbrank_core.training.ongoing import Trained
+    from thumbrank_core.training.recipe import Recipe
+    from thumbrank_core.training.tracking.interface import Tracker
 
 RESULTS = Path(__file__).parent / "results"
 REPEATS = 5
@@ -23,7 +27,8 @@ REPEATS = 5
 
 def side_by_side(ours: Callable[[], object], plain: Callable[[], object], repeats: int = REPEATS) -> dict[str, float]:
     """Seconds of both ways, A B A B …, after one warm-up each; the ratio is the median of the pairs' ratios."""
-    ours(), plain()
+    ours()
+    plain()
     times = [(_seconds(ours), _seconds(plain)) for _ in range(repeats)]
     return {
         "ours_s": round(statistics.median(a for a, _ in times), 4),
@@ -73,6 +78,13 @@ class EpochClock:
     def items(self) -> float:
         """Items scored in steps."""
         return sum(record.items_per_second * record.seconds for record in self.records)
+
+
+def train(dataset: "Dataset", recipe: "Recipe", trackers: "Sequence[Tracker]" = ()) -> "Trained":
+    """The data set learnt by the recipe, its weights drawn from the recipe's seed."""
+    from thumbrank_core.training.pipeline import TrainingPipeline, new_model
+
+    return TrainingPipeline(new_model(dataset, recipe), recipe=recipe, data=dataset, trackers=trackers).train()
 
 
 def report(claim: str, packages: tuple[str, ...], rows: list[dict[str, object]]) -> None:

@@ -6,7 +6,8 @@ from. Pairs are each video's next PARTNERS later ones, as config/policy.yaml mak
 """
 
 import numpy as np
-import numpy.typing as npt
+
+from thumbrank_core.array_types import Floats
 
 SIGMA = 0.8
 MEDIAN_VIDEOS = 20.0
@@ -14,8 +15,6 @@ FEWEST, MOST = 2, 400
 LOW, HIGH = 0.2, 0.6
 """Of a channel's correlation, uniform between them."""
 PARTNERS = 8
-
-Floats = npt.NDArray[np.float64]
 
 
 def truth() -> float:

@@ -28,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from thumbrank_core.array_types import Floats, Ints
 from thumbrank_core.batches import batched
 from thumbrank_core.evaluation.learnt import Learnt
 from thumbrank_core.evaluation.linear import Linear
@@ -62,8 +63,6 @@ WORKERS = 2
 CHUNK = 256
 """Pictures, or distinct titles, a task."""
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 
@@ -315,7 +314,7 @@ def _vectors(world: World, video_ids: list[str], policy: Policy, folder: Path) -
     missing = [video for video in video_ids if video not in known]
     if missing:
         made = _computed(world, missing, encoders, policy.collection.largest_picture)
-        kept = made if kept is None else Vectors(*(np.concatenate(both) for both in zip(kept, made, strict=True)))
+        kept = made if kept is None else Vectors._make(np.concatenate(both) for both in zip(kept, made, strict=True))
         folder.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}.part")
         with part.open("wb") as file:
@@ -327,7 +326,7 @@ def _vectors(world: World, video_ids: list[str], policy: Policy, folder: Path) -
 
 
 def _taken(vectors: Vectors, rows: Ints) -> Vectors:
-    return Vectors(*(column[rows] for column in vectors))
+    return Vectors._make(column[rows] for column in vectors)
 
 
 def _computed(world: World, video_ids: list[str], encoders: EncoderSet, largest: int) -> Vectors:

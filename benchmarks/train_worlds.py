@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from thumbrank_core.array_types import Floats
 from thumbrank_core.metrics import pair_accuracy_micro
 from thumbrank_core.policy import load_policy
 from thumbrank_core.training.dataset import Dataset, Items, Pairs
@@ -34,7 +35,6 @@ BLOCK = 64
 """Channels drawn at a time."""
 VECTORS = ("image", "text")
 
-Floats = npt.NDArray[np.float64]
 Array = npt.NDArray[Any]
 
 
@@ -87,7 +87,7 @@ def read_from(folder: Path, seed: int, later_partners: int, *, streamed: bool) -
     return _dataset(columns, image, text, seed, later_partners)
 
 
-def _draw(n: int, seed: int, image: Array, text: Array, shares: tuple[float, float] = SHARES) -> dict[str, Array]:
+def _draw(n: int, seed: int, image: Array, text: Array, shares: tuple[float, float] = SHARES) -> dict[str, Any]:
     """Fill `image` (n, 768) and `text` (n, 384); return the other columns of the items, ordered by channel and time."""
     rng = np.random.default_rng(seed)
     width = IMAGE + TITLE
@@ -137,7 +137,7 @@ _PRODUCT_SPREAD = 0.461
 
 
 def _dataset(
-    columns: dict[str, Array],
+    columns: dict[str, Any],
     image: Array,
     text: Array,
     seed: int,
@@ -160,9 +160,11 @@ def _dataset(
     swapped = np.random.default_rng((seed, n)).random(len(x)) < 0.5
     a, b = np.where(swapped, y, x), np.where(swapped, x, y)
     lead = (np.log(value[a]) - np.log(value[b])) / (2 * policy.soft_target_tau)
-    outcome = np.where(value[a] == value[b], 0.5, value[a] > value[b]).astype(np.float32)
+    outcome: Array = np.where(value[a] == value[b], 0.5, value[a] > value[b]).astype(np.float32)
     owner = channel[a]
-    nothing = np.zeros(len(a), np.int8)
+    nothing: Array = np.zeros(len(a), np.int8)
+    niche: Array = np.zeros(n, np.int8)
+    weight: Array = (1 / np.bincount(owner)[owner]).astype(np.float32)
     later = (published >= (cut_day or 0.0) * 86400).astype(np.int8)
     dataset = Dataset(
         items=Items(
@@ -172,7 +174,7 @@ def _dataset(
             image=image,
             text=text,
             channel=channel,
-            niche=np.zeros(n, np.int8),
+            niche=niche,
             split=split,
             published=published,
             value=value,
@@ -184,7 +186,7 @@ def _dataset(
             margin=(np.abs(value[a] - value[b]) / np.maximum(value[a], value[b])).astype(np.float32),
             soft_target=(0.5 + 0.5 * np.tanh(lead)).astype(np.float32),
             age_gap_hours=((published[a] - published[b]) / 3600).astype(np.float32),
-            weight=(1 / np.bincount(owner)[owner]).astype(np.float32),
+            weight=weight,
             channel=owner,
             niche=nothing,
             split=split[a],

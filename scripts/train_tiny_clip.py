@@ -18,6 +18,7 @@ import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -190,7 +191,7 @@ def train(model: CLIPModel, tokenizer: CLIPTokenizer, data: Examples, pictures: 
             group["lr"] = PEAK_RATE * min(1.0, shown / WARM_UP) * (0.5 + 0.5 * np.cos(np.pi * spent))
         pixels = normalised(data.pictures[rows])
         if spent < CONTRASTIVE_FROM:
-            seen = nn.functional.normalize(model.get_image_features(pixel_values=pixels).pooler_output, dim=1)
+            seen = nn.functional.normalize(pooled(model.get_image_features(pixel_values=pixels)), dim=1)
             contrastive = torch.zeros(())
         else:
             length = int(mask[rows].sum(dim=1).max())
@@ -214,10 +215,15 @@ def train(model: CLIPModel, tokenizer: CLIPTokenizer, data: Examples, pictures: 
     model.eval()
 
 
+def pooled(answer: Any) -> Tensor:
+    """A tower's output; transformers declares it as perhaps a tuple."""
+    return answer.pooler_output
+
+
 @torch.no_grad()
 def image_embeddings(model: CLIPModel, pictures: Tensor) -> NDArray[np.float64]:
     """(N, 128), of length one."""
-    rows = [model.get_image_features(pixel_values=normalised(part)).pooler_output for part in pictures.split(256)]
+    rows = [pooled(model.get_image_features(pixel_values=normalised(part))) for part in pictures.split(256)]
     return nn.functional.normalize(torch.cat(rows), dim=1).double().numpy()
 
 
@@ -225,7 +231,7 @@ def image_embeddings(model: CLIPModel, pictures: Tensor) -> NDArray[np.float64]:
 def text_embeddings(model: CLIPModel, tokenizer: CLIPTokenizer, titles: list[str]) -> NDArray[np.float64]:
     """(N, 128), of length one."""
     encoded = tokenizer(titles, padding=True, truncation=True, max_length=CONTEXT, return_tensors="pt")
-    return nn.functional.normalize(model.get_text_features(**encoded).pooler_output, dim=1).double().numpy()
+    return nn.functional.normalize(pooled(model.get_text_features(**encoded)), dim=1).double().numpy()
 
 
 def probe(embeddings: NDArray[np.float64], data: Examples) -> Probe:
@@ -328,7 +334,7 @@ qualities.
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--pictures", type=int, default=300_000, help="to show; repeats count")
     parser.add_argument("--target", type=Path, default=TARGET)
     options = parser.parse_args()

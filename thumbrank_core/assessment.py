@@ -6,19 +6,21 @@ alias is a step of its own (promotion.py), so that a report can be read before a
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
+from thumbrank_core.array_types import Floats
 from thumbrank_core.bootstrap import Interval
 from thumbrank_core.evaluation import cards, report
+from thumbrank_core.evaluation.ab_reading import read_ab_pairs
 from thumbrank_core.evaluation.evaluate import digest_of, evaluate
-from thumbrank_core.evaluation.figures import Evaluation, Floats
+from thumbrank_core.evaluation.figures import Evaluation
 from thumbrank_core.evaluation.floors import Phase, load_gate
-from thumbrank_core.evaluation.gate import Champion, DataCounts, Figures, SliceLead, Verdict, decide
-from thumbrank_core.evaluation.pictures import Picture, pictures_of
+from thumbrank_core.evaluation.gate import Champion, DataCounts, GateInputs, SliceLead, Verdict, decide
+from thumbrank_core.evaluation.pictures import Plot, pictures_of
 from thumbrank_core.evaluation.records import record_evaluation
 from thumbrank_core.evaluation.references import LINEAR, MEMORISER, NEWER, RIDGE, SHUFFLED
 from thumbrank_core.evaluation.slices import lead
@@ -48,7 +50,7 @@ class Judged:
     evaluation: Evaluation
     verdict: Verdict
     page: Path
-    pictures: Mapping[str, Picture]
+    pictures: Mapping[str, Plot]
 
 
 @dataclass(frozen=True)
@@ -102,8 +104,9 @@ def judge(
     Raises:
         ThumbrankError: the data or the test pairs are not there.
     """
-    images = ImageStore(settings.images)
+    images, begun = ImageStore(settings.images), datetime.now(UTC)
     dataset = _data(database, images, bundle, niches)
+    tests = read_ab_pairs(database, images, encoders_of(bundle), dataset.niches, offline=settings.offline)
     standing = registry.get("champion")
     rival = (
         None
@@ -112,11 +115,13 @@ def judge(
     )
     truth = _truth(settings, dataset)
     since = max([*dataset.cuts.values(), *bundle.card.cuts.values(), *(rival.cuts if rival else ())], default=None)
-    evaluation = evaluate(dataset, bundle, truth, rival.score if rival is not None else None, since)
+    if tests is not None and rival is not None and rival.bundle is not None and rival.theirs is dataset:
+        tests = replace(tests, champion=rival.bundle.score(tests.variants.image, tests.variants.text))
+    evaluation = evaluate(dataset, bundle, truth, rival.score if rival is not None else None, since, tests)
     with database.connection() as connection:
         curves = read_curves(connection, dataset.niches)
     verdict = decide(
-        figures_of(evaluation, bundle.card, dataset, loads_cleanly(bundle.folder)),
+        gate_inputs(evaluation, bundle.card, dataset, loads_cleanly(bundle.folder)),
         load_gate(),
         None
         if standing is None or rival is None
@@ -134,15 +139,17 @@ def judge(
         report.write(place, text, name)
     version = registry.find(bundle.card.fingerprint)
     with database.connection() as connection:
-        record_evaluation(connection, evaluation, bundle.card.weights_sha256, version.number if version else None)
+        record_evaluation(
+            connection, evaluation, bundle.card.weights_sha256, version.number if version else None, begun
+        )
     return Judged(bundle, evaluation, verdict, page, pictures)
 
 
-def figures_of(evaluation: Evaluation, card: BundleCard, dataset: Dataset, unusable: str | None) -> Figures:
+def gate_inputs(evaluation: Evaluation, card: BundleCard, dataset: Dataset, unusable: str | None) -> GateInputs:
     """What the gate looks at. `unusable`: why the bundle does not load and score in a clean process."""
     unseen, later = evaluation.unseen, evaluation.later
     metrics = evaluation.model.metrics
-    return Figures(
+    return GateInputs(
         phase=phase_of(card),
         test_set=evaluation.test_set,
         n_channels=unseen.n_channels,
@@ -181,13 +188,14 @@ class Rival:
     """The champion on the candidate's items.
 
     `score` (n,): None where it cannot score one of the pairs', and `mute` says why. `theirs`: the data set as its encoders see it,
-    the candidate's own where they are the same. `cuts`: up to where it was trained.
+    the candidate's own where they are the same. `cuts`: up to where it was trained. `bundle`: None where it cannot be loaded.
     """
 
     score: Floats | None
     theirs: Dataset | None
     cuts: tuple[float, ...]
     mute: str | None = None
+    bundle: Bundle | None = None
 
 
 def champion_of(
@@ -195,6 +203,7 @@ def champion_of(
 ) -> Champion:
     """What the gate asks of who stands to be replaced; its lead is taken over the niches that it learnt, on pairs from `since` on."""
     pairs = dataset.later("test", since)
+    n_later = len(dataset.later("test", since))
     pairs = pairs.take(np.isin(pairs.niche, [n for n, niche in enumerate(dataset.niches) if niche in standing.niches]))
     return Champion(
         version=standing.number,
@@ -204,7 +213,7 @@ def champion_of(
         slices=tuple(
             SliceLead(part.by, part.name, part.n_channels, part.lead)
             for part in evaluation.later_slices
-            if part.lead is not None
+            if part.lead is not None and part.n_pairs < n_later  # of all pairs it would repeat `lead`
         ),
         mute=rival.mute,
     )
@@ -238,7 +247,7 @@ def _rival(database: Database, images: ImageStore, standing: Version, dataset: D
         return Rival(
             None, theirs, cuts, "its encoders have no vectors of some of these pairs: run embeddings with its set"
         )
-    return Rival(score, theirs, cuts)
+    return Rival(score, theirs, cuts, bundle=bundle)
 
 
 def _turned(gap: Interval) -> Interval:

@@ -11,12 +11,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
-from scipy.special import ndtr
-from scipy.stats import t as student
+from scipy.special import ndtr, stdtrit  # scipy.stats says the same, and takes a second to import
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+from thumbrank_core.array_types import Floats, Ints
 
 DRAWS = 2000
 LEVEL = 0.95
@@ -85,7 +82,7 @@ def interval(value: float, draws: Floats, channels: float) -> Interval:
 
 def expanded_tail(channels: float) -> float:
     """The share of draws that is cut off on each side, below (1 - LEVEL) / 2."""
-    quantile = float(student.ppf((1 - LEVEL) / 2, channels - 1))
+    quantile = float(stdtrit(channels - 1, (1 - LEVEL) / 2))
     return float(ndtr(quantile * np.sqrt(channels / (channels - 1))))
 
 

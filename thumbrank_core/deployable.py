@@ -5,9 +5,7 @@ stays at home: owners' files and the manifest of rows (TrainingRun.shared). Data
 """
 
 import errno
-import fcntl
 import hashlib
-import os
 import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -23,9 +21,11 @@ from thumbrank_core.features.signals.definitions import SIGNALS
 from thumbrank_core.features.specs import locate
 from thumbrank_core.model.bundle import CARD, WEIGHTS, Bundle, weights_sha256
 from thumbrank_core.model.encoders import encoders_of
-from thumbrank_core.model.exports import STATE, write_whole
+from thumbrank_core.model.exports import STATE
 from thumbrank_core.model.onnx_export import ONNX
 from thumbrank_core.scoring import CALLED_FROM, learnt_sub_scores
+from thumbrank_core.store.alone import alone_in
+from thumbrank_core.store.files import to_disk, write_bytes
 from thumbrank_core.training.run import TrainingRun
 
 INTEGRATION = "INTEGRATION.md"
@@ -155,7 +155,8 @@ def _check_place(target: Path) -> None:
 def _write(target: Path, sources: dict[str, Path], files: list[Deployed], page: bytes) -> None:
     part, old = (target.with_name(f".{target.name}.thumbrank-{ending}") for ending in ("part", "old"))
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _alone_in(target.parent):
+    busy = DeployableError(f"Another export is writing in {target.parent}: wait for it to end, and repeat.")
+    with alone_in(target.parent, busy):
         _put_back(old, target)
         shutil.rmtree(part, ignore_errors=True)  # of an export that was killed
         try:
@@ -165,8 +166,8 @@ def _write(target: Path, sources: dict[str, Path], files: list[Deployed], page: 
                 shutil.copyfile(sources[file.name], place)
                 if weights_sha256(place) != file.sha256:
                     raise DeployableError(f"{sources[file.name]} changed while it was copied: export again.")
-                _to_disk(place)
-            write_whole(part / INTEGRATION, page)
+                to_disk(place)
+            write_bytes(part / INTEGRATION, page, durable=True)
             if target.exists():
                 target.rename(old)
             part.rename(target)
@@ -180,22 +181,6 @@ def _put_back(old: Path, target: Path) -> None:
     if old.exists() and not target.exists():
         old.rename(target)
     shutil.rmtree(old, ignore_errors=True)
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Generator[None]:
-    """Two exports to one place come one after the other; the system lets go of the lock when its holder dies."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _to_disk(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 @contextmanager

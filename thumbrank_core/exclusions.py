@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from thumbrank_core.errors import ThumbrankError
+from thumbrank_core.configuration import read_config
 from thumbrank_core.niches import ChannelId
 from thumbrank_core.paths import config_file
 
@@ -50,16 +49,9 @@ def load_exclusions(path: Path | None = None) -> Exclusions:
         ThumbrankError: the file is malformed; the sentence names the entry.
     """
     source = path or config_file("exclusions.yaml")
-    try:
-        file = _File.model_validate(yaml.safe_load(source.read_text(encoding="utf-8")) or {})
-    except FileNotFoundError:
+    if not source.exists():
         return Exclusions({}, {})
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise ThumbrankError(f"{source.name}: {field or 'the file'} is wrong ({first['msg']}).") from None
-    except yaml.YAMLError as error:
-        raise ThumbrankError(f"{source.name} is not YAML: {' '.join(str(error).split())[:200]}") from None
+    file = read_config(source, _File)
     return Exclusions(
         {entry.channel: entry.reason for entry in file.exclusions if entry.channel is not None},
         {entry.video: entry.reason for entry in file.exclusions if entry.video is not None},

@@ -8,7 +8,6 @@ stream, read by its columns' types. Rows pass in pieces of PIECE_BYTES, so that 
 """
 
 import errno
-import fcntl
 import hashlib
 import os
 from collections.abc import Callable, Generator, Sequence
@@ -26,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from thumbrank_core.errors import ThumbrankError
 from thumbrank_core.niches import NICHES
 from thumbrank_core.progress import track
+from thumbrank_core.store.alone import alone_in
 from thumbrank_core.store.copy import table_name
 from thumbrank_core.store.database import Database
 from thumbrank_core.store.versions import Step, data_version
@@ -104,7 +104,7 @@ class ExportedFile(BaseModel):
     columns: dict[str, str]
 
 
-class Manifest(BaseModel):
+class ExportManifest(BaseModel):
     """What an export of one niche is. It is written last: files without it are of an export that did not end.
 
     `data_version`: step -> 16 hexadecimal figures, equal for equal rows (store/versions.py). `label`, `as_of`, `cut`: what
@@ -159,7 +159,9 @@ def niches_to_export(database: Database, wanted: Sequence[str]) -> list[str]:
     return [niche for niche in NICHES if niche in (wanted or stored)]
 
 
-def export_niche(database: Database, niche: str, folder: Path, file_format: Format, retention_days: int) -> Manifest:
+def export_niche(
+    database: Database, niche: str, folder: Path, file_format: Format, retention_days: int
+) -> ExportManifest:
     """Write `folder`/{videos,pairs,channels}.{parquet|csv} and the manifest, all of one moment; replaces what is there.
 
     Every file is written beside its name and takes it once all of them are whole; a run that is ended before leaves none.
@@ -176,7 +178,8 @@ def export_niche(database: Database, niche: str, folder: Path, file_format: Form
     """
     with _explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with _alone_in(folder):
+        busy = ExportError(f"Another export is writing to {folder}: wait for it, or name another folder with --out.")
+        with alone_in(folder, busy):
             names = [f"{table.name}.{file_format}" for table in _TABLES]
             try:
                 manifest = _write_parts(database, niche, folder, file_format, retention_days)
@@ -187,7 +190,9 @@ def export_niche(database: Database, niche: str, folder: Path, file_format: Form
     return manifest
 
 
-def _write_parts(database: Database, niche: str, folder: Path, file_format: Format, retention_days: int) -> Manifest:
+def _write_parts(
+    database: Database, niche: str, folder: Path, file_format: Format, retention_days: int
+) -> ExportManifest:
     files: dict[str, ExportedFile] = {}
     with database.connection() as connection:
         _begin_snapshot(connection, niche)
@@ -200,7 +205,7 @@ def _write_parts(database: Database, niche: str, folder: Path, file_format: Form
         label, as_of, cut = build or (None, None, None)
         of_api = connection.execute(_OF_API, {"niche": niche, "days": retention_days}).fetchone()
         assert of_api is not None, "an aggregate without group by returns one row"
-        manifest = Manifest(
+        manifest = ExportManifest(
             niche=niche,
             format=file_format,
             exported_at=datetime.now(UTC),
@@ -362,7 +367,7 @@ def _take_names(folder: Path, names: Sequence[str]) -> None:
     """
     manifest = folder / MANIFEST
     try:
-        earlier = Manifest.model_validate_json(manifest.read_bytes()).files
+        earlier = ExportManifest.model_validate_json(manifest.read_bytes()).files
     except (FileNotFoundError, ValidationError):
         earlier = {}
     manifest.unlink(missing_ok=True)
@@ -371,22 +376,6 @@ def _take_names(folder: Path, names: Sequence[str]) -> None:
         (folder / name).unlink(missing_ok=True)
     for name in names:
         (folder / (name + _PART)).replace(folder / name)
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Generator[None]:
-    """A lock on the folder itself, which the system lets go of when its holder dies."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ExportError(
-                f"Another export is writing to {folder}: wait for it, or name another folder with --out."
-            ) from None
-        yield
-    finally:
-        os.close(handle)
 
 
 @contextmanager

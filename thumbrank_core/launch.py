@@ -1,8 +1,12 @@
-"""Starting several processes of one module: torchrun on CPUs (gloo), accelerate launch on GPUs (NCCL).
+"""Starting several processes of one module: torchrun on CPUs (gloo), accelerate launch on GPUs (NCCL), torchrun over several machines.
 
 What belongs here: how they are started and ended, by which exit status too, and that they are as many as they should be.
 `accelerate launch --cpu` starts one process whatever it is asked for, so every process is told the number and checks it
 (`joined`). What they do is their module's.
+
+Several machines (nodes) meet by torchrun's static rendezvous: whoever is called node 0 is node 0, and global rank 0 is its
+first process. The c10d rendezvous hands out ranks by arrival, and the process that reports and registers must be the one that
+Dagster started.
 """
 
 import os
@@ -11,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from importlib.util import find_spec
 
@@ -19,6 +24,8 @@ from thumbrank_core.explain import explain
 
 PATIENCE = timedelta(days=7)
 """How long a process waits for the others; gloo's own half an hour is less than two shares may differ by."""
+ARRIVAL = timedelta(minutes=30)
+"""How long nodes wait for one another: a cluster may have to start machines first."""
 LAST_WORDS = 30
 """Seconds in which an interrupted process may save what it has."""
 
@@ -27,8 +34,46 @@ class WorkersError(ThumbrankError):
     """Processes that are not as many as they should be, or that failed."""
 
 
-def command(module: str, arguments: Sequence[str], workers: int) -> list[str]:
-    """The command line that runs `workers` processes of `module` on this machine.
+@dataclass(frozen=True)
+class Nodes:
+    """This machine among those that work on one thing: number `rank` of `count`. `rendezvous`: host:port of node 0, which every
+    node reaches and on which node 0 listens.
+
+    Raises:
+        WorkersError: it is not among them, or they cannot meet.
+    """
+
+    count: int = 1
+    rank: int = 0
+    rendezvous: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rank < self.count:
+            raise WorkersError(f"There is no node {self.rank} of {self.count}: number the nodes from 0 on.")
+        if self.count > 1 and self.rendezvous is None:
+            raise WorkersError(
+                f"{self.count} nodes need a rendezvous: name host:port of node 0 as every node reaches it, such as trainer-0:29400."
+            )
+        if self.count == 1 and self.rendezvous is not None:
+            raise WorkersError(f"A rendezvous ({self.rendezvous}) is for several nodes: say how many, or leave it out.")
+        if self.rendezvous is not None:
+            _host_and_port(self.rendezvous)
+
+    def options(self) -> list[str]:
+        """As torchrun takes them."""
+        assert self.rendezvous is not None, "several nodes have one"
+        host, port = _host_and_port(self.rendezvous)
+        return [
+            *("--nnodes", str(self.count), "--node-rank", str(self.rank), "--master-addr", host, "--master-port", port),
+            *("--rdzv-conf", f"timeout={round(ARRIVAL.total_seconds())}"),
+        ]
+
+
+ONE_NODE = Nodes()
+
+
+def command(module: str, arguments: Sequence[str], workers: int, nodes: Nodes = ONE_NODE) -> list[str]:
+    """The command line that runs `workers` processes of `module` on this machine, for this process to start (own_session.py).
 
     Raises:
         WorkersError: there are fewer GPUs, or accelerate is not installed.
@@ -38,11 +83,15 @@ def command(module: str, arguments: Sequence[str], workers: int) -> list[str]:
     count = str(workers)
     if torch.cuda.is_available():
         _check_gpus(workers, torch.cuda.device_count())
+    if nodes.count > 1:
+        launcher = ["torch.distributed.run", *nodes.options(), "--nproc-per-node", count, "-m", module]
+    elif torch.cuda.is_available():
+        _check_accelerate()
         one_machine = ["--multi_gpu", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
         launcher = ["accelerate.commands.launch", *one_machine, "--num_processes", count, "-m", module]
     else:
         launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", count, "-m", module]
-    return [sys.executable, "-m", *launcher, *arguments]
+    return [sys.executable, "-m", "thumbrank_core.own_session", str(os.getpid()), "-m", *launcher, *arguments]
 
 
 def environment(workers: int) -> dict[str, str]:
@@ -52,19 +101,21 @@ def environment(workers: int) -> dict[str, str]:
     return os.environ | {"OMP_NUM_THREADS": threads}
 
 
-def run(module: str, arguments: Sequence[str], workers: int, what: str) -> None:
-    """Start the processes and wait for them; ended with this one.
+def run(module: str, arguments: Sequence[str], workers: int, what: str, nodes: Nodes = ONE_NODE) -> None:
+    """Start the processes of this machine and wait for them; ended with this one (on Linux also when it is killed).
 
     Args:
         module: what each of them runs.
         arguments: on its command line.
-        workers: how many.
+        workers: how many on this machine.
         what: whose work it is, for the sentence when one fails.
+        nodes: the machines, where there are several.
 
     Raises:
         WorkersError: one of them failed; what it said is on stderr.
     """
-    child = subprocess.Popen(command(module, arguments, workers), env=environment(workers), start_new_session=True)
+    line = command(module, arguments, workers, nodes)
+    child = subprocess.Popen(line, env=environment(workers), start_new_session=True)
     try:
         code = child.wait()
     except BaseException:
@@ -97,7 +148,10 @@ def joined(world_size: int) -> Generator[int]:
     _begin_group()
     try:
         if dist.get_world_size() != world_size:
-            raise WorkersError(f"The process group has {dist.get_world_size()} workers instead of {world_size}.")
+            raise WorkersError(
+                f"The process group has {dist.get_world_size()} workers instead of {world_size}: start every one of them with "
+                "--world-size and WORLD_SIZE of that number."
+            )
         yield rank
     finally:
         dist.destroy_process_group()
@@ -139,12 +193,24 @@ def _begin_group() -> None:
 
 
 def _check_gpus(workers: int, gpus: int) -> None:
+    if workers > gpus:
+        raise WorkersError(f"{workers} workers need {workers} GPUs, and there {_are(gpus)}: set workers to that.")
+
+
+def _check_accelerate() -> None:
     if find_spec("accelerate") is None:
         raise WorkersError(
             "Several workers on GPUs need accelerate: pip install 'thumbrank[gpu]', or set workers to 1."
         )
-    if workers > gpus:
-        raise WorkersError(f"{workers} workers need {workers} GPUs, and there {_are(gpus)}: set workers to that.")
+
+
+def _host_and_port(rendezvous: str) -> tuple[str, str]:
+    """Of host:port; an IPv6 host stands in brackets."""
+    host, _, port = rendezvous.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+        raise WorkersError(f"The rendezvous {rendezvous} is no host:port: write it such as trainer-0:29400.")
+    return host, port
 
 
 def _end(child: "subprocess.Popen[bytes]") -> None:

@@ -7,9 +7,9 @@ won, 0 where b won, 0.5 for a tie.
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
 
-Floats = npt.NDArray[np.float64]
+from thumbrank_core.array_types import Floats
+
 Ints = npt.NDArray[np.integer]
 
 
@@ -36,8 +36,8 @@ def pair_auc_pooled(difference: Floats, outcome: Floats) -> float:
     count = len(signed)
     if count == 0:
         return float("nan")
-    ranks = rankdata(np.concatenate([signed, -signed]))  # the winners' side first: (positive, negative)
-    return float((ranks[:count].sum() - count * (count + 1) / 2) / (count * count))
+    both = ranks(np.concatenate([signed, -signed]))  # the winners' side first: (positive, negative)
+    return float((both[:count].sum() - count * (count + 1) / 2) / (count * count))
 
 
 def channel_sums(values: Floats, channel: Ints, n_channels: int) -> tuple[Floats, Floats]:
@@ -45,6 +45,12 @@ def channel_sums(values: Floats, channel: Ints, n_channels: int) -> tuple[Floats
     index = np.asarray(channel)
     sums = np.bincount(index, weights=values, minlength=n_channels).astype(np.float64)
     return sums, np.bincount(index, minlength=n_channels).astype(np.float64)
+
+
+def ranks(values: Floats) -> Floats:
+    """Rank of each of n finite values, (n,), from 1; ties share their mean rank. As scipy.stats.rankdata, whose import costs every
+    fresh process most of a second."""
+    return ranks_within(values, np.zeros(len(values), dtype=np.int64), 1)
 
 
 def ranks_within(values: Floats, channel: Ints, n_channels: int) -> Floats:
@@ -57,9 +63,9 @@ def ranks_within(values: Floats, channel: Ints, n_channels: int) -> Floats:
     fresh = np.append(True, (np.diff(sorted_owner) != 0) | (np.diff(sorted_values) != 0))[: len(order)]
     tie = np.cumsum(fresh) - 1
     mean = np.bincount(tie, weights=position) / np.bincount(tie)
-    ranks = np.empty(len(order))
-    ranks[order] = mean[tie]
-    return ranks
+    found = np.empty(len(order))
+    found[order] = mean[tie]
+    return found
 
 
 def spearman_by_channel(score: Floats, label: Floats, channel: Ints, n_channels: int) -> Floats:
@@ -68,8 +74,8 @@ def spearman_by_channel(score: Floats, label: Floats, channel: Ints, n_channels:
     count = np.maximum(np.bincount(owner, minlength=n_channels), 1)
 
     def centred(values: Floats) -> Floats:
-        ranks = ranks_within(values, owner, n_channels)
-        return ranks - (np.bincount(owner, weights=ranks, minlength=n_channels) / count)[owner]
+        found = ranks_within(values, owner, n_channels)
+        return found - (np.bincount(owner, weights=found, minlength=n_channels) / count)[owner]
 
     x, y = centred(score), centred(label)
     xy, xx, yy = (np.bincount(owner, weights=part, minlength=n_channels) for part in (x * y, x * x, y * y))
@@ -113,7 +119,7 @@ def top_of_three(score: Floats, label: Floats, threes: Ints) -> tuple[Floats, Fl
 
 def spearman_weighted(score: Floats, label: Floats, weight: Floats) -> float:
     """Correlation of the ranks of score and label, (n,) each, every item counting `weight` times; NaN where a side is constant."""
-    x, y = rankdata(score), rankdata(label)
+    x, y = ranks(score), ranks(label)
     x, y = x - np.average(x, weights=weight), y - np.average(y, weights=weight)
     size = float(np.sqrt(np.average(x * x, weights=weight) * np.average(y * y, weights=weight)))
     return float(np.average(x * y, weights=weight)) / size if size > 0 else float("nan")
@@ -123,7 +129,7 @@ def spearman_within(score: Floats, label: Floats) -> float:
     """Spearman rank correlation of one channel's items, (n,) each; NaN where either side is constant."""
     if len(score) < 2:
         return float("nan")
-    ranked_score, ranked_label = rankdata(score), rankdata(label)
+    ranked_score, ranked_label = ranks(score), ranks(label)
     if np.ptp(ranked_score) == 0 or np.ptp(ranked_label) == 0:
         return float("nan")
     return float(np.corrcoef(ranked_score, ranked_label)[0, 1])

@@ -8,9 +8,9 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from thumbrank_core.configuration import called, read_config, written_at
 from thumbrank_core.errors import ThumbrankError
 from thumbrank_core.paths import config_file
 
@@ -48,6 +48,10 @@ class NicheConfig(BaseModel):
         return tuple(dict.fromkeys(names))
 
 
+class _File(BaseModel):
+    niches: dict[str, NicheConfig] = Field(default_factory=dict[str, NicheConfig])
+
+
 def require_niche(name: str) -> str:
     """Return `name` if it is a niche key.
 
@@ -66,21 +70,17 @@ def load_niches(path: Path | None = None) -> dict[str, NicheConfig]:
         ThumbrankError: the file is malformed, or a key is missing or unknown.
     """
     source = path or config_file("niches.yaml")
-    return dict(_load(source, source.stat().st_mtime_ns))
+    return dict(_load(source, written_at(source)))
 
 
 @cache
 def _load(source: Path, _modified: int) -> dict[str, NicheConfig]:
-    try:
-        raw = yaml.safe_load(source.read_text(encoding="utf-8")) or {}
-        entries = {key: NicheConfig.model_validate(value) for key, value in raw.get("niches", {}).items()}
-    except (yaml.YAMLError, ValidationError, AttributeError) as error:
-        raise ThumbrankError(f"{source.name} cannot be read: {' '.join(str(error).split())[:300]}") from None
+    entries = read_config(source, _File).niches
     missing, unknown = set(NICHES) - set(entries), set(entries) - set(NICHES)
     if missing or unknown:
         raise ThumbrankError(
-            f"{source.name} must name the niches {', '.join(NICHES)} and no other: "
-            f"missing {sorted(missing) or 'none'}, unknown {sorted(unknown) or 'none'}."
+            f"{called(source)} must name the niches {', '.join(NICHES)} and no other: "
+            f"missing {sorted(missing) or 'none'}, unknown {sorted(unknown) or 'none'}; to leave a niche out say enabled: false."
         )
     return {key: entries[key] for key in NICHES}
 

@@ -31,9 +31,9 @@ EMBEDDING_ROW_OVERHEAD = 165
 PICTURE_BYTES = {180: 20_000, 720: 130_000, 1080: 250_000, 1440: 400_000, 2160: 800_000}
 """Mean bytes by height: 180 measured on 198 real thumbnails, the others are estimates."""
 
-CLIP_PER_SECOND = {"CPU, 2 cores": 0.3, "T4": 50.0, "RTX 3090": 360.0, "RTX 4090": 785.0}
-"""ViT-L/14 at 224 px, pictures a second, without decoding. CPU: measured here with random
-weights of that shape, torch 2.13 (larger machines: 1.8 to 5.9 are published); T4: Marqo's test;
+CLIP_PER_SECOND = {"CPU, 2 cores": 0.76, "T4": 50.0, "RTX 3090": 360.0, "RTX 4090": 785.0}
+"""ViT-L/14 at 224 px, pictures a second. CPU: benchmarks/results/embed-*, random weights of that
+shape, decoding included (larger machines: 1.8 to 5.9 are published); T4: Marqo's test;
 RTX: timm's benchmark tables."""
 TITLES_PER_SECOND = {"CPU, 2 cores": 100.0, "T4": 7_000.0, "RTX 3090": 14_000.0, "RTX 4090": 14_000.0}
 """MiniLM-L6: measured here on two cores; 14,200 a second on a V100 (sbert's model table), the cards are estimates from that."""

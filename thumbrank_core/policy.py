@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from thumbrank_core.configuration import called, checked, read_config
 from thumbrank_core.errors import ThumbrankError
 from thumbrank_core.paths import config_file
 
@@ -154,17 +154,11 @@ def load_policy(path: Path | None = None, *, profile: str = "default") -> Policy
         ThumbrankError: the file is malformed, or has no such profile; the sentence names the field.
     """
     source = path or config_file("policy.yaml")
-    try:
-        written = _PolicyFile.model_validate(yaml.safe_load(source.read_text(encoding="utf-8")))
-        if profile not in written.profiles:
-            raise ThumbrankError(f"{source.name} has no profile '{profile}': use one of {', '.join(written.profiles)}.")
-        return Policy.model_validate(_changed(written.model_dump(exclude={"profiles"}), written.profiles[profile]))
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise ThumbrankError(f"{source.name}: {field or 'the file'} is wrong ({first['msg']}).") from None
-    except yaml.YAMLError as error:
-        raise ThumbrankError(f"{source.name} is not YAML: {' '.join(str(error).split())[:200]}") from None
+    written = read_config(source, _PolicyFile)
+    if profile not in written.profiles:
+        raise ThumbrankError(f"{called(source)} has no profile '{profile}': use one of {', '.join(written.profiles)}.")
+    changed = _changed(written.model_dump(exclude={"profiles"}), written.profiles[profile])
+    return checked(source, Policy, changed, ThumbrankError, "profiles", profile)
 
 
 def _changed(sections: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

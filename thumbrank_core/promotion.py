@@ -242,7 +242,9 @@ def _alone(database: Database) -> Generator[Connection]:
 def _verdict(registry: Registry, number: int) -> Verdict:
     found = registry.verdict(number)
     if found is None:
-        raise PromotionError(f"Version {number} has no verdict yet: run evaluation_report first.")
+        raise PromotionError(
+            f"Version {number} has no verdict yet: run `thumbrank evaluate` or evaluation_report first."
+        )
     return found
 
 

@@ -19,6 +19,7 @@ from typing import Any, Literal
 from thumbrank_core.errors import ThumbrankError
 from thumbrank_core.evaluation.gate import Verdict
 from thumbrank_core.model.bundle import CARD, WEIGHTS, Bundle, BundleCard, load_bundle
+from thumbrank_core.training.tracking.mlflow import client_at
 
 NAME = "thumb-ranker"
 Alias = Literal["challenger", "champion"]
@@ -63,11 +64,7 @@ class Registry:
     """Thumbrank's one registered model."""
 
     def __init__(self, tracking_uri: str) -> None:
-        from mlflow.tracking import MlflowClient
-
-        if tracking_uri.startswith("sqlite:///"):
-            Path(tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        self._client: Any = MlflowClient(tracking_uri=tracking_uri)
+        self._client: Any = client_at(tracking_uri)
 
     def register(self, card: BundleCard, folder: Path, run_id: str, artifact_uri: str) -> Version:
         """Make a new version of a bundle and point `challenger` at it.

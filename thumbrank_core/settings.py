@@ -5,7 +5,7 @@ a test holds the two together. What does not: anything a data team edits (that i
 """
 
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError
@@ -64,13 +64,44 @@ class Settings(BaseSettings):
     offline: bool = Field(
         default=False, alias="HF_HUB_OFFLINE", description="1: models come from local folders and caches only."
     )
-    mlflow_tracking_uri: str | None = Field(
+    mlflow_tracking_uri: SecretStr | None = Field(  # no secret, unless there is a login in it
         default=None, alias="MLFLOW_TRACKING_URI", description="Unset: SQLite below THUMBRANK_HOME."
     )
     dagster_pg_url: SecretStr | None = Field(
         default=None,
         alias="DAGSTER_PG_URL",
         description="Dagster's own database. Unset: one beside ours on the embedded Postgres, or SQLite.",
+    )
+    deployment: Literal["local", "server"] = Field(
+        default="local",
+        alias="THUMBRANK_DEPLOYMENT",
+        description="server: schedules and sensors run by themselves. local: those that spend units wait to be switched on.",
+    )
+    run_launcher: Literal["process", "docker", "k8s"] = Field(
+        default="process",
+        alias="THUMBRANK_RUN_LAUNCHER",
+        description="What a Dagster run gets: a process beside the code location, a container, or a Kubernetes job.",
+    )
+    alert_webhook: SecretStr | None = Field(
+        default=None,
+        alias="THUMBRANK_ALERT_WEBHOOK",
+        description='Where failures and the monthly digest are posted as {"text": …}. Whoever knows it can post there: a secret.',
+    )
+    dagster_url: str | None = Field(
+        default=None, alias="THUMBRANK_DAGSTER_URL", description="Address of the Dagster UI, for links to it."
+    )
+    mlflow_url: str | None = Field(
+        default=None, alias="THUMBRANK_MLFLOW_URL", description="Address of the MLflow UI, for links to it."
+    )
+    admin_database_url: SecretStr | None = Field(
+        default=None,
+        alias="THUMBRANK_ADMIN_DATABASE_URL",
+        description="A role that may create databases, for `thumbrank init` alone. Unset: the databases exist, or are embedded.",
+    )
+    mlflow_backend_url: SecretStr | None = Field(
+        default=None,
+        alias="MLFLOW_BACKEND_STORE_URI",
+        description="MLflow's own database, for `mlflow server` and `thumbrank init`; runs get MLFLOW_TRACKING_URI instead.",
     )
 
     @classmethod
@@ -134,5 +165,6 @@ class Settings(BaseSettings):
 
     @property
     def tracking_uri(self) -> str:
-        """Where MLflow keeps runs and the registry."""
-        return self.mlflow_tracking_uri or f"sqlite:///{self.home / 'mlflow' / 'mlflow.db'}"
+        """Where MLflow keeps runs and the registry. It may hold a login: `training.tracking.mlflow.client_at` takes it, no log."""
+        named = self.mlflow_tracking_uri
+        return named.get_secret_value() if named else f"sqlite:///{self.home / 'mlflow' / 'mlflow.db'}"

@@ -3,20 +3,80 @@
     torchrun --standalone --nproc-per-node 2 -m thumbrank_core.training_worker --world-size 2 --request '{"recipe": "default", …}'
     accelerate launch --num_processes 4 -m thumbrank_core.training_worker --world-size 4 --request '…'
 
-Over several machines each of them runs the same line with its own rank, as accelerate config or torchrun's --nnodes say. They
-share THUMBRANK_HOME and DATABASE_URL; the first process writes.
+Over several machines each of them runs `thumbrank train` with its own --node-rank. They share THUMBRANK_HOME and DATABASE_URL,
+and every process checks that they do; the first one writes.
 """
 
 import argparse
+import json
+import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
 
 from thumbrank_core import launch
 from thumbrank_core.progress import LineSink, console_sink, listen
 from thumbrank_core.retraining import Registered, Request, retrain
 from thumbrank_core.settings import Settings
+from thumbrank_core.store.database import Database
 from thumbrank_core.store.opening import open_database, running_servers
+from thumbrank_core.training.stored import check_borders
 
 MODULE = "thumbrank_core.training_worker"
+
+
+@dataclass(frozen=True)
+class Start:
+    """How the processes of one training are started: `workers` on each of the `nodes`."""
+
+    workers: int = 1
+    nodes: launch.Nodes = launch.ONE_NODE
+
+    @property
+    def world_size(self) -> int:
+        """Processes in all."""
+        return self.workers * self.nodes.count
+
+    def check(self, settings: Settings) -> None:
+        """Say what would otherwise be found out node by node.
+
+        Raises:
+            WorkersError: several nodes, and a database that only this one has.
+        """
+        if self.nodes.count > 1 and settings.external_database_url() is None:
+            raise launch.WorkersError(
+                f"{self.nodes.count} nodes need one database that all of them reach: set DATABASE_URL on each."
+            )
+
+
+def in_processes(request: Request, start: Start, database: Database, settings: Settings) -> None:
+    """Train in the processes of this machine and wait for them; the first of them registers.
+
+    Raises:
+        BorderError: a niche may not be learnt from: one sentence here instead of one from each process.
+        WorkersError: they cannot be started, or one of them failed.
+    """
+    check_borders(database, settings, request.niches, request.encoders)
+    launch.run(MODULE, arguments(request, start.world_size), start.workers, "train", start.nodes)
+
+
+def other_nodes(request: Request, start: Start) -> list[str]:
+    """What each of the other nodes has to run, for whoever starts them."""
+    options = ["--recipe", request.recipe]
+    options += chain.from_iterable(("--niche", niche) for niche in request.niches)
+    options += chain.from_iterable(
+        ("--set", f"{name}={json.dumps(value)}") for name, value in request.overrides.items()
+    )
+    options += [] if request.encoders is None else ["--encoders", request.encoders]
+    options += [] if request.resume is None else ["--resume", request.resume]
+    options += ["--workers", str(start.workers), "--nodes", str(start.nodes.count)]
+    assert start.nodes.rendezvous is not None, "several nodes have one"
+    where = ["--rendezvous", start.nodes.rendezvous]
+    return [
+        shlex.join(["thumbrank", "train", *options, "--node-rank", str(rank), *where])
+        for rank in range(start.nodes.count)
+        if rank != start.nodes.rank
+    ]
 
 
 def work(request: Request, world_size: int) -> Registered | None:

@@ -23,13 +23,14 @@ from thumbrank_core.settings import Settings
 from thumbrank_core.simulator.server import SimulatorServer
 from thumbrank_core.simulator.truth import truth_of
 from thumbrank_core.simulator.world import WorldSettings, build_world
+from thumbrank_core.store.files import write_text
 from thumbrank_core.store.opening import Servers, running_servers
 from thumbrank_dagster.build import build_defs
 from thumbrank_dagster.defs.operations.jobs import NICHE_ASSETS
 from thumbrank_dagster.instance import command_line_instance, environment
 from thumbrank_dagster.memory import PeakMemory
 from thumbrank_dagster.ports import is_free
-from thumbrank_dagster.running import Choice, run_graph
+from thumbrank_dagster.running import GraphOptions, run_graph
 
 ENCODERS = "tiny"
 RECIPE = "default"
@@ -37,7 +38,7 @@ _PORT = "simulator.port"
 
 
 @dataclass(frozen=True)
-class Stage:
+class DemoWorld:
     """A running simulated world with its state: what `demo` works on and `dev --demo` opens again."""
 
     settings: Settings
@@ -57,7 +58,7 @@ def world_home(settings: Settings, world: WorldSettings) -> Path:
 
 
 @contextmanager
-def stage(settings: Settings, world: WorldSettings) -> Generator[Stage]:
+def stage(settings: Settings, world: WorldSettings) -> Generator[DemoWorld]:
     """Start the simulator and the world's Postgres, and point this process at them; all of it ends with the block."""
     home = world_home(settings, world)
     inside = settings.model_copy(
@@ -88,7 +89,7 @@ def stage(settings: Settings, world: WorldSettings) -> Generator[Stage]:
                 "offline": True,
             }
         )
-        yield Stage(inside, servers, simulator.endpoint)
+        yield DemoWorld(inside, servers, simulator.endpoint)
 
 
 def _same_port(home: Path) -> int:
@@ -109,7 +110,7 @@ def last_world(settings: Settings) -> WorldSettings:
     return WorldSettings(**json.loads(path.read_text(encoding="utf-8"))["world"])
 
 
-def run_demo(settings: Settings, world: WorldSettings, recipe: str = RECIPE) -> dict[str, Any]:
+def run_demo(settings: Settings, world: WorldSettings) -> dict[str, Any]:
     """Run everything and write summary.json; returns what it holds.
 
     Raises:
@@ -123,15 +124,15 @@ def run_demo(settings: Settings, world: WorldSettings, recipe: str = RECIPE) -> 
             # The only thing that passes from the world to the product other than over HTTP.
             truth_of(build_world(world)).save(truth_file(ready.settings))
             with command_line_instance(ready.settings, ready.servers) as instance:
-                choice = Choice(NICHES, ENCODERS, recipe, {}, NICHE_ASSETS)
-                metadata = run_graph(build_defs(), instance, choice)
+                options = GraphOptions(NICHES, ENCODERS, RECIPE, NICHE_ASSETS)
+                metadata = run_graph(build_defs(), instance, options)
     report = Path(str(metadata["evaluation_report"]["report"]))
     figures = json.loads((report.parent / "evaluation.json").read_text(encoding="utf-8"))
     found = figures | {
         "seconds": round(time.monotonic() - started, 1),
         "peak_pss_mb": round(memory.megabytes, 1),
         "encoders": ENCODERS,
-        "recipe": recipe,
+        "recipe": RECIPE,
         "trained": bool(metadata["trained_model"]["trained"]),
         "champion_version": metadata["deployed_model"]["champion_version"],
         "report": str(report),
@@ -140,8 +141,7 @@ def run_demo(settings: Settings, world: WorldSettings, recipe: str = RECIPE) -> 
         "simulated": True,
     }
     folder = demo_folder(settings)
-    (folder / "summary.json.part").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    (folder / "summary.json.part").replace(folder / "summary.json")
+    write_text(folder / "summary.json", json.dumps(found, indent=2) + "\n")
     return found
 
 
@@ -161,13 +161,9 @@ def show(found: Mapping[str, Any]) -> None:
         title=f"Pair accuracy on {found['n_pairs']:,} pairs of {found['n_test_channels']} unseen channels (simulated, not YouTube)",
         title_justify="left",
     )
-    for name, justify in (
-        ("scorer", "left"),
-        ("pair accuracy", "right"),
-        ("95 % interval", "right"),
-        ("minus model", "right"),
-    ):
-        table.add_column(name, justify=justify)
+    table.add_column("scorer")
+    for name in ("pair accuracy", "95 % interval", "minus model"):
+        table.add_column(name, justify="right")
     intervals = found["reference_intervals"] | {"model": (found["ci_low"], found["ci_high"])}
     accuracies = found["references"] | {"model": found["pair_accuracy"]}
     for name in sorted(accuracies, key=lambda name: (name != "model", -accuracies[name])):
@@ -185,6 +181,10 @@ def show(found: Mapping[str, Any]) -> None:
     console.print(
         f"Pair AUC {found['pair_auc']:.3f} (95 % interval {_between(found['pair_auc_ci_low'], found['pair_auc_ci_high'])}). "
         f"Encoders: {found['encoders']}. Label: {found['label']}."
+    )
+    ece = found["calibration"]["ece"]
+    console.print(
+        f"Calibration error (ECE) {ece['value']:.3f} (95 % interval {_between(ece['ci_low'], ece['ci_high'])})."
     )
     later = found["sets"]["unseen_later"]
     if later is not None:

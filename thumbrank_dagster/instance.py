@@ -4,18 +4,17 @@ import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
-import yaml
 
+from thumbrank_core import NO_TELEMETRY
 from thumbrank_core.settings import Settings
+from thumbrank_core.store.files import write_text
 from thumbrank_core.store.opening import Servers
+from thumbrank_dagster import instance_file
+from thumbrank_dagster.instance_file import Launcher
 
-QUIET = {
-    "DO_NOT_TRACK": "1",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
+QUIET = NO_TELEMETRY | {
     "TOKENIZERS_PARALLELISM": "false",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
 }
@@ -39,26 +38,24 @@ def psycopg2_url(url: str) -> str:
     return f"postgresql+psycopg2://{url.partition('://')[2]}"
 
 
-def write_config(folder: Path, *, postgres: bool) -> Path:
-    """Write dagster.yaml (for `thumbrank dev`) and command-line.yaml beside it; connection strings stay in the environment."""
+def write_config(folder: Path, *, postgres: bool, launcher: Launcher = "process") -> Path:
+    """Write dagster.yaml (for the services) and command-line.yaml beside it; connection strings stay in the environment."""
     folder.mkdir(parents=True, exist_ok=True)
-    shared: dict[str, Any] = {
-        "telemetry": {"enabled": False},
-        "nux": {"enabled": False},
-        "python_logs": {"managed_python_loggers": ["thumbrank"], "python_log_level": "INFO"},
-        "run_coordinator": {"module": "dagster._core.run_coordinator", "class": "QueuedRunCoordinator"},
-        "concurrency": {"runs": {"max_concurrent_runs": 2}, "pools": {"default_limit": 1, "granularity": "op"}},
-        "run_monitoring": {"enabled": True, "free_slots_after_run_end_seconds": 60},
-    }
-    if postgres:
-        shared["storage"] = {"postgres": {"postgres_url": {"env": "DAGSTER_PG_URL"}}}
-    # The command line shows progress itself: capturing its output would swallow it.
-    quiet = {
-        "compute_logs": {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
-    }
-    for name, content in (("dagster.yaml", shared), ("command-line.yaml", shared | quiet)):
-        (folder / name).write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    for name, content in config_texts(postgres=postgres, launcher=launcher).items():
+        path = folder / name
+        if (
+            not path.is_file() or path.read_text(encoding="utf-8") != content
+        ):  # or two that start at once meet for nothing
+            write_text(path, content)  # at once: a process that starts meanwhile reads the old file or the new one
     return folder
+
+
+def config_texts(*, postgres: bool, launcher: Launcher) -> dict[str, str]:
+    """The files of DAGSTER_HOME by name."""
+    return {
+        "dagster.yaml": instance_file.text(postgres=postgres, launcher=launcher),
+        "command-line.yaml": instance_file.command_line_text(postgres=postgres),
+    }
 
 
 @contextmanager
@@ -67,4 +64,7 @@ def command_line_instance(settings: Settings, servers: Servers) -> Generator[dg.
     folder = write_config(settings.home / "dagster", postgres=servers.dagster is not None)
     os.environ.update(environment(settings, servers))
     with dg.DagsterInstance.from_config(str(folder), "command-line.yaml") as instance:
+        # Or Dagster connects anew for nearly every event: 1,700 times in a graph of seven runs, half of its time. A minute,
+        # so that no connection is kept that a pooler in between has closed meanwhile.
+        instance.optimize_for_webserver(statement_timeout=0, pool_recycle=60, max_overflow=20)
         yield instance

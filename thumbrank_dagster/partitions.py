@@ -4,6 +4,8 @@ import dagster as dg
 
 from thumbrank_core.niches import NICHES
 
+PARTITION_TAG = "dagster/partition"
+"""Dagster's, on a run: its niche."""
 NICHE_PARTITIONS = dg.StaticPartitionsDefinition(list(NICHES))
 
 ALL_NICHES = dg.AllPartitionMapping()

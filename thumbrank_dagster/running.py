@@ -3,23 +3,24 @@ same instance.
 """
 
 import re
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
-import psutil
 from dagster._core.errors import DagsterAssetCheckFailedError, DagsterExecutionInterruptedError
 
 from thumbrank_core.errors import ThumbrankError
 from thumbrank_core.explain import causes, explain
 from thumbrank_core.progress import say
+from thumbrank_dagster.dead_runs import RunProcess, release
 from thumbrank_dagster.defs.operations.jobs import NICHE_ASSETS
 
 ON_STORED_ROWS = NICHE_ASSETS[NICHE_ASSETS.index("channel_baselines") :]
 """The niche assets that need no API: what `thumbrank run` starts from."""
-PROCESS_TAG = "thumbrank/process"
-"""On runs inside a command's own process: its number and start, so that a later command knows whether it still lives."""
+BY_HAND = {"dagster/max_retries": "0"}
+"""The daemon cannot start these runs again: they belong to a terminal, whose next command goes on."""
 QUIET_LOGS: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -28,18 +29,17 @@ class GraphError(ThumbrankError):
 
 
 @dataclass(frozen=True)
-class Choice:
+class GraphOptions:
     """What a run of the graph is told. `niche_assets` are materialised per niche, then the model assets once."""
 
     niches: Sequence[str]
     encoders: str
     recipe: str
-    overrides: Mapping[str, Any]
     niche_assets: Sequence[str]
 
 
 def run_graph(
-    definitions: dg.Definitions, instance: dg.DagsterInstance, choice: Choice
+    definitions: dg.Definitions, instance: dg.DagsterInstance, options: GraphOptions
 ) -> Mapping[str, Mapping[str, Any]]:
     """Materialise the niche assets of every niche, then train, evaluate and deploy.
 
@@ -50,12 +50,12 @@ def run_graph(
         GraphError: a step failed or a blocking check did not pass.
         KeyboardInterrupt: somebody pressed Ctrl-C; finished steps stay finished.
     """
-    release_dead_runs(instance)
+    release(instance)
     found: dict[str, Mapping[str, Any]] = {}
-    for number, niche in enumerate(choice.niches, start=1):
-        say(f"[{number}/{len(choice.niches)}] {niche}")
-        config = QUIET_LOGS | {"ops": {"embeddings": {"config": {"encoders": choice.encoders}}}}
-        done = _execute(definitions, instance, "refresh_niche", choice.niche_assets, config, niche)
+    for number, niche in enumerate(options.niches, start=1):
+        say(f"[{number}/{len(options.niches)}] {niche}")
+        config = QUIET_LOGS | {"ops": {"embeddings": {"config": {"encoders": options.encoders}}}}
+        done = _execute(definitions, instance, "refresh_niche", options.niche_assets, config, niche)
         pairs, vectors = done["training_pairs"], done["embeddings"]
         missed = sum(vectors["misses"].values())
         say(
@@ -65,42 +65,12 @@ def run_graph(
         found |= done
     say("training, evaluating, deploying")
     training = {
-        "niches": list(choice.niches),
-        "recipe": choice.recipe,
-        "overrides": dict(choice.overrides),
-        "encoders": choice.encoders,
+        "niches": list(options.niches),
+        "recipe": options.recipe,
+        "encoders": options.encoders,
     }
     config = QUIET_LOGS | {"ops": {"trained_model": {"config": training}}}
     return found | _execute(definitions, instance, "train_and_deploy", None, config, None)
-
-
-def release_dead_runs(instance: dg.DagsterInstance) -> list[str]:
-    """End the runs whose process was killed, and give back the pool slots they still hold; returns their ids.
-
-    Without it a `kill -9` in the middle of a collection would hold `youtube_api`'s only slot for ever.
-    """
-    unfinished = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
-    released: list[str] = []
-    for run in instance.get_runs(dg.RunsFilter(statuses=unfinished)):
-        process = run.tags.get(PROCESS_TAG)
-        if process is not None and not _lives(process):
-            instance.report_run_failed(run, "Its process was killed; the next run continued from what was stored.")
-            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-            released.append(run.run_id)
-    return released
-
-
-def _this_process() -> str:
-    process = psutil.Process()
-    return f"{process.pid}:{process.create_time():.2f}"
-
-
-def _lives(process: str) -> bool:
-    pid, _, started = process.partition(":")
-    try:
-        return f"{psutil.Process(int(pid)).create_time():.2f}" == started
-    except psutil.NoSuchProcess:
-        return False
 
 
 def _execute(
@@ -112,6 +82,7 @@ def _execute(
     niche: str | None,
 ) -> dict[str, Mapping[str, Any]]:
     selection = [dg.AssetKey(name) for name in assets] if assets else None
+    run_id = str(uuid.uuid4())
     try:
         result = definitions.resolve_job_def(job).execute_in_process(
             run_config=dict(config),
@@ -119,7 +90,8 @@ def _execute(
             partition_key=niche,
             asset_selection=selection,
             raise_on_error=True,
-            tags={PROCESS_TAG: _this_process()},
+            run_id=run_id,
+            tags=RunProcess.this(run_id).tags | BY_HAND,
         )
     except DagsterExecutionInterruptedError:
         raise KeyboardInterrupt from None

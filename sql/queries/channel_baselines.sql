@@ -1,4 +1,5 @@
 -- What is usual for each channel of a niche, over the videos that count. Parameter: niche.
+-- Sums are taken in the order in which videos arrived, which is never twice the same: six decimals of them are sure.
 insert into thumbrank.channel_baselines
     (channel_key, niche, video_count, median_log_vph, mad_log_vph, mean_vph, sd_vph, growth,
      first_published_at, last_published_at, as_of)
@@ -19,8 +20,9 @@ medians as (
 )
 select channel_key, min(niche), count(*), min(median_log_vph),
        percentile_cont(0.5) within group (order by abs(ln(1 + vph) - median_log_vph)),
-       avg(vph), stddev_samp(vph),
-       case when count(*) >= 3 then regr_slope(ln(1.0::float8 + view_count), ln(greatest(age_hours, 1))) end,
+       round(avg(vph)::numeric, 6), round(stddev_samp(vph)::numeric, 6),
+       case when count(*) >= 3
+            then round(regr_slope(ln(1.0::float8 + view_count), ln(greatest(age_hours, 1)))::numeric, 6) end,
        min(published_at), max(published_at), max(observed_at)
 from rates join medians using (channel_key)
 group by channel_key

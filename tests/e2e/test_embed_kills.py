@@ -34,9 +34,9 @@ def child(url: str, images: Path, journal: Path) -> subprocess.Popen:
 
 def rows(db: Database) -> int:
     with db.connection() as connection:
-        (number,) = connection.execute(
+        [(number,)] = connection.execute(
             "select (select count(*) from thumbrank.embeddings) + (select count(*) from thumbrank.sub_score_signals)"
-        ).fetchone()
+        ).fetchall()
     return number
 
 
@@ -70,11 +70,11 @@ def test_ten_kills_leave_the_same_rows_and_compute_at_most_the_batch_in_flight_a
             deadline = time.monotonic() + 60
             while rows(db) < point and running.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.002)
-            assert running.poll() is None, f"it ended before {point} rows: {running.stderr.read().decode()[-2000:]}"
+            assert running.poll() is None, f"it ended before {point} rows: {running.communicate()[1].decode()[-2000:]}"
             os.kill(running.pid, signal.SIGKILL)
             running.wait(10)
         last = child(database_url, tmp_path / "images", journal)
-        assert last.wait(120) == 0, last.stderr.read().decode()[-2000:]
+        assert last.wait(120) == 0, last.communicate()[1].decode()[-2000:]
         again, measured = stored(db)
     assert measured == readings
     assert again.keys() == vectors.keys()

@@ -1,7 +1,5 @@
 """The report as a browser shows it: nothing is asked of anybody, nothing is wrong, and it can be read on a telephone and on a desk."""
 
-import shutil
-
 import pytest
 
 from tests.unit import evaluations as made
@@ -11,8 +9,6 @@ from thumbrank_core.store.images import ImageStore
 
 pytestmark = pytest.mark.slow
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-QUIET = ["--disable-background-networking", "--disable-component-update", "--no-first-run"]
 WIDTHS = (400, 1600)
 FACTS = """() => ({
   wide: document.documentElement.scrollWidth - window.innerWidth,
@@ -24,23 +20,6 @@ FACTS = """() => ({
   columns: new Set([...document.querySelectorAll('figure')].map(box => Math.round(box.getBoundingClientRect().left))).size,
   smallest: Math.min(...[...document.querySelectorAll('p, li, td, th, small')].map(e => parseFloat(getComputedStyle(e).fontSize))),
 })"""
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    """Chromium without a window: Playwright's own, or the machine's."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make setup")
-    with sync_api.sync_playwright() as playwright:
-        program = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-        try:
-            browser = playwright.chromium.launch(executable_path=program, args=QUIET)
-        except sync_api.Error as error:
-            pytest.skip(
-                "THE REPORT WAS SEEN IN NO BROWSER: there is no Chromium here (apt-get install chromium, or playwright "
-                f"install chromium): {str(error).splitlines()[0]}"
-            )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["everything", "little"])

@@ -8,8 +8,9 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
-from typing import Any
+from typing import Any, LiteralString
 
+from psycopg import sql
 from pydantic import SecretStr
 
 from thumbrank_core.exclusions import Exclusions
@@ -29,12 +30,12 @@ TECH = NicheConfig(title="Technology", queries=("tech review",))
 TINY = WorldSettings(seed=3, niches=("tech",), channels_per_niche=6, videos_per_channel=14)
 RICH = WorldSettings(seed=99, niches=("tech",), channels_per_niche=3, videos_per_channel=60)
 """Two pages of uploads a channel, and every kind and state of video: Shorts, live, recorded, premiere, deleted, private."""
-PLENTY = {"quota_search": 1_000_000, "quota_stats_batch": 1_000_000, "quota_default": 1_000_000}
+PLENTY: dict[str, Any] = {"quota_search": 1_000_000, "quota_stats_batch": 1_000_000, "quota_default": 1_000_000}
 DAY = 86_400.0
 KEY = "AIzaSyD3xAmPl3-k3Y_oF-39-characterS-Aa1"
 """Made up, with the shape of a real one: AIza and 35 more."""
 
-_TABLES = {
+_TABLES: dict[str, LiteralString] = {
     "channels": (
         "select channel_id, niche::text, title, subscriber_count, video_count, view_count, uploads_playlist, country, "
         "made_for_kids, source from thumbrank.channels"
@@ -125,15 +126,18 @@ def as_written(db: Database) -> dict[str, list[tuple[Any, ...]]]:
 
 def every_row(db: Database) -> dict[str, list[str]]:
     """All of every table, to the last column: what a step that writes nothing leaves alone."""
+    every = sql.SQL("select r::text from thumbrank.{} r")
     with db.connection() as connection:
         tables = connection.execute("select tablename from pg_tables where schemaname = 'thumbrank'").fetchall()
         return {
-            name: sorted(row for (row,) in connection.execute(f"select r::text from thumbrank.{name} r").fetchall())
+            name: sorted(row for (row,) in connection.execute(every.format(sql.Identifier(name))).fetchall())
             for (name,) in tables
         }
 
 
-def rows(db: Database, statement: str, parameters: object = None) -> list[tuple[Any, ...]]:
+def rows(
+    db: Database, statement: LiteralString, parameters: Sequence[Any] | Mapping[str, Any] | None = None
+) -> list[tuple[Any, ...]]:
     """What a query finds."""
     with db.connection() as connection:
         return connection.execute(statement, parameters).fetchall()

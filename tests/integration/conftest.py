@@ -2,12 +2,13 @@
 
 import itertools
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
 from pydantic import SecretStr
 
 from tests.integration import reaching
@@ -17,6 +18,7 @@ from thumbrank_core.simulator.world import World, WorldSettings, build_world
 from thumbrank_core.store.catalog import (
     ChannelSeen,
     PictureSeen,
+    Source,
     VideoSeen,
     record_channels,
     record_pictures,
@@ -56,10 +58,10 @@ def store_videos(
     db: Database,
     images: ImageStore,
     world: World,
-    views: dict[str, list[tuple[float, int]]],
+    views: Mapping[str, Sequence[tuple[float, int]]],
     *,
     niche: str = "tech",
-    source: str = "import",
+    source: Source = "import",
     subscribers: int | None = 5000,
 ) -> dict[str, list[str]]:
     """Channels with videos given as (age in days, views); returns the video ids by channel, in the order given.
@@ -114,7 +116,7 @@ def house_url(postgres, filled_house):
     name = f"house_{next(_HOUSES)}"
     yield postgres.create_database(name, template="filled_house")
     with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
-        connection.execute(f"drop database {name} with (force)")
+        connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ def fill(connection: psycopg.Connection) -> None:
             "country, source, fetched_at, expires_at) values (%s, %s, %s, %s, %s, 40, 9000, 'DE', %s, %s, %s) "
             "returning channel_key",
             (*channel[:6], AS_OF, channel[6]),
-        ).fetchone()[0]
+        ).fetchall()[0][0]
         for channel in channels
     ]
     own, api, invented, gaming = keys
@@ -54,12 +54,12 @@ def fill(connection: psycopg.Connection) -> None:
     videos += [("game-00", gaming, "soon", AS_OF + timedelta(days=1), 7), ("game-01", gaming, "unseen", AS_OF, None)]
     for video_id, channel, title, published, views in videos:
         of_api = channel == api
-        (video,) = connection.execute(
+        [(video,)] = connection.execute(
             "insert into thumbrank.thumbnails (video_id, channel_key, title, published_at, duration_seconds, category_id, "
             "language, made_for_kids, source, fetched_at, expires_at) values (%s, %s, %s, %s, 253, '28', 'en-GB', false, "
             "(select source from thumbrank.channels where channel_key = %s), %s, %s) returning video_key",
             (video_id, channel, title, published, channel, AS_OF, EXPIRES if of_api else None),
-        ).fetchone()
+        ).fetchall()
         if views is None:
             continue
         for days, share in ((0, 1.0), (3, 0.5)):  # an older count, which must not be the one that is shown

@@ -6,7 +6,9 @@ Run as a program it embeds once, in small slow batches, and writes down what it 
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -54,7 +56,7 @@ def main(url: str, images: str, journal: str) -> None:
     """Embed tech; every batch is written into the journal before it is computed, and takes a while."""
     book = Path(journal)
 
-    def noted(kind, compute, count):
+    def noted(kind, compute, count) -> Callable[..., Any]:
         def run(self, batch, *args):
             with book.open("a") as file:
                 file.write(f"{kind} {count(batch)}\n")

@@ -3,12 +3,15 @@
 import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, LiteralString
 
 import torch
 from mlflow.tracking import MlflowClient
+from pydantic import SecretStr
 
 from tests.unit.evaluations import card
 from tests.unit.evaluations import verdict as drawn_verdict
+from thumbrank_core.evaluation.gate import Status
 from thumbrank_core.model.bundle import save_card, save_weights
 from thumbrank_core.model.network import NetworkShape, ThumbnailRankingModel
 from thumbrank_core.promotion import promote, rollback
@@ -36,7 +39,7 @@ def empty_mlflow(folder: Path) -> Path:
     return path
 
 
-def verdict(against=None, *, status="pass"):
+def verdict(against=None, *, status: Status = "pass"):
     """What the gate may have said, measured against that champion."""
     return replace(drawn_verdict(status), against=against)
 
@@ -61,7 +64,8 @@ class Shop:
 
     @property
     def settings(self):
-        return Settings(THUMBRANK_HOME=self.home, MLFLOW_TRACKING_URI=f"sqlite:///{self.home / 'mlflow' / 'mlflow.db'}")
+        tracking = SecretStr(f"sqlite:///{self.home / 'mlflow' / 'mlflow.db'}")
+        return Settings(THUMBRANK_HOME=self.home, MLFLOW_TRACKING_URI=tracking)
 
     @property
     def registry(self):
@@ -104,16 +108,17 @@ class Shop:
             before = number
 
     def promote(self, version, expected, **more):
-        return promote(self.db, self.registry, version=version, expected=expected, **{"who": "me"} | more)
+        asked: dict[str, Any] = {"who": "me"} | more
+        return promote(self.db, self.registry, version=version, expected=expected, **asked)
 
     def rollback(self, expected, to=None, **more):
-        asked = {"why": "it is bad", "who": "me"} | more
+        asked: dict[str, Any] = {"why": "it is bad", "who": "me"} | more
         return rollback(self.db, self.registry, expected=expected, to=to, **asked)
 
     def spoil(self, number):
         """Damage a version's weights."""
         (self.folder(number) / "model.safetensors").write_bytes(b"damaged")
 
-    def rows(self, columns="kind, version, from_version"):
+    def rows(self, columns: LiteralString = "kind, version, from_version"):
         with self.db.connection() as connection:
             return connection.execute(f"select {columns} from thumbrank.promotions order by promotion_id").fetchall()

@@ -5,6 +5,7 @@ import re
 import socket
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -12,9 +13,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import uvicorn
+from psycopg import sql
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -115,8 +118,8 @@ class Browser:
     pages: list[str] = field(default_factory=list)
     thread: threading.Thread | None = None
 
-    def open(self, address: str, port: int | None = None) -> bool:
-        """As webbrowser.open, and as `show`."""
+    def open(self, address: str, port: int | None = None) -> Any:
+        """As webbrowser.open, which answers True, and as `show`, whose answer nobody reads."""
         self.thread = threading.Thread(target=self._consent, args=(address,), daemon=True)
         self.thread.start()
         return True
@@ -169,7 +172,8 @@ def emptied(db: Database) -> Database:
 def count(db: Database, table: str) -> int:
     """Rows of a table."""
     with db.connection() as connection:
-        return connection.execute(f"select count(*)::int from thumbrank.{table}").fetchone()[0]
+        statement = sql.SQL("select count(*)::int from thumbrank.{}").format(sql.Identifier(table))
+        return connection.execute(statement).fetchall()[0][0]
 
 
 def refresh_token(home: Path, owner_id: str) -> str:

@@ -5,9 +5,11 @@ import itertools
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, LiteralString
 
 import numpy as np
 from mlflow.tracking import MlflowClient
+from pydantic import SecretStr
 
 from tests.integration.conftest import SEEN, store_videos
 from thumbrank_core.assessment import assess
@@ -35,7 +37,7 @@ OWN = "UC-imported-------------"
 """A team's own channel, with two videos."""
 OBSERVED = ("channels", "thumbnails", "view_snapshots", "picture_versions", "discoveries", "misses")
 DERIVED = ("channel_baselines", "video_labels", "training_pairs")
-_DATES = (
+_DATES: tuple[tuple[LiteralString, LiteralString], ...] = (
     ("channels", "fetched_at"),
     ("thumbnails", "fetched_at"),
     ("picture_versions", "last_seen_at"),
@@ -74,7 +76,7 @@ class House:
 
     @property
     def settings(self):
-        tracking = f"sqlite:///{self.home / 'mlflow' / 'mlflow.db'}"
+        tracking = SecretStr(f"sqlite:///{self.home / 'mlflow' / 'mlflow.db'}")
         return Settings(THUMBRANK_HOME=self.home, MLFLOW_TRACKING_URI=tracking)
 
     @property
@@ -102,10 +104,10 @@ class House:
     def channel_of(self, video):
         return next(channel for channel, videos in self.made.items() if video in videos)
 
-    def rows(self, statement, *parameters):
+    def rows(self, statement, *parameters) -> list[tuple[Any, ...]]:
         with self.db.connection() as connection:
             result = connection.execute(statement, parameters or None)
-            return result.fetchall() if result.description else None
+            return result.fetchall() if result.description else []
 
     def value(self, statement, *parameters):
         return self.rows(statement, *parameters)[0][0]
@@ -285,6 +287,7 @@ def _measure(db):
 def _train(db, home):
     """A model, its report, and a copy of the report among MLflow's artifacts."""
     settings = House(db, home, {}).settings
-    done = retrain(Request(("tech",), overrides={"epochs": 2, "hidden_dim": 8}, encoders="tiny"), db, settings)
+    done = retrain(Request(("tech",), overrides={"epochs": 2, "hidden_dim": 8}, encoders="tiny"), db, settings, SEEN)
     page = assess(db, settings, Registry(settings.tracking_uri)).page
+    assert done is not None
     MlflowClient(tracking_uri=settings.tracking_uri).log_artifacts(done.version.run_id, str(page.parent), "report")

@@ -38,6 +38,7 @@ def train_tiny(models: Path) -> Path:
     signals[:, SIGNALS.index("title_match")] = np.nan  # as the tiny encoders, which know no words of titles
     data = replace(data, items=replace(data.items, image=image, text=text, picture=digests), signals=signals)
     run = train_bundle(data, load_recipe("default", {"epochs": 2, "hidden_dim": 16}), TINY, models)
+    assert run is not None
     owners = run.folder / "owners"
     owners.mkdir()
     (owners / "UC.json").write_text("private")
@@ -70,7 +71,7 @@ def draw(path: Path, number: int) -> Path:
     picture = Image.new("RGB", (320, 180), tuple(generator.integers(0, 255, 3).tolist()))
     pencil = ImageDraw.Draw(picture)
     for _ in range(4):
-        x, y = generator.integers(0, 160), generator.integers(0, 90)
+        x, y = int(generator.integers(0, 160)), int(generator.integers(0, 90))
         pencil.rectangle((x, y, x + 120, y + 70), fill=tuple(generator.integers(0, 255, 3).tolist()))
     content = io.BytesIO()
     picture.save(content, "JPEG", quality=90)

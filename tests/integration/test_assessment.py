@@ -4,6 +4,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 from typer.testing import CliRunner
 
+from tests.integration.conftest import SEEN
 from thumbrank_core.assessment import assess
 from thumbrank_core.cli import app
 from thumbrank_core.registry import Registry
@@ -17,8 +18,9 @@ def challenged(house):
     """Version 1 is the champion, version 2 of another seed the challenger."""
     registry = Registry(house.settings.tracking_uri)
     registry.point("champion", 1)
-    done = retrain(Request(("tech",), overrides=ASKED | {"seed": 1}, encoders="tiny"), house.db, house.settings)
-    assert done.version.number == 2
+    request = Request(("tech",), overrides=ASKED | {"seed": 1}, encoders="tiny")
+    done = retrain(request, house.db, house.settings, SEEN)
+    assert done is not None and done.version.number == 2
     return house, registry
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import LiteralString
 from urllib.parse import urlsplit
 
 import pytest
@@ -31,11 +32,12 @@ from tests.integration.collecting import (
     rows,
     youtube_of,
 )
+from tests.integration.missing import miss_counts
 from thumbrank_core.exclusions import Exclusions
 from thumbrank_core.niches import NicheConfig
 from thumbrank_core.simulator import traits
 from thumbrank_core.simulator.world import build_world
-from thumbrank_core.store.catalog import VideoSeen, miss_counts, record_videos
+from thumbrank_core.store.catalog import VideoSeen, record_videos
 from thumbrank_core.store.database import Database
 from thumbrank_core.store.tombstones import record as bury
 from thumbrank_core.youtube.client import YouTube
@@ -117,7 +119,7 @@ def test_titles_are_those_of_videos_list_and_not_the_escaped_ones_of_search(db, 
 @pytest.mark.parametrize(("mode", "days"), [("unaudited", 30), ("audited", 1095)])
 def test_every_row_of_the_api_says_until_when_it_may_stay(db, frozen, mode, days):
     collect(db, frozen, policy=POLICY.model_copy(update={"mode": mode}))
-    seen = {
+    seen: dict[LiteralString, tuple[LiteralString, int]] = {
         "channels": ("fetched_at", 30),
         "thumbnails": ("fetched_at", 30),
         "discoveries": ("discovered_at", 30),

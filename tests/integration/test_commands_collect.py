@@ -1,5 +1,7 @@
 """`thumbrank collect | plan | quota` as a person types them, against a simulated YouTube."""
 
+import json
+
 import pytest
 from typer.testing import CliRunner
 
@@ -80,3 +82,14 @@ def test_a_plan_needs_neither_key_nor_database(monkeypatch):
     done = CliRunner().invoke(app, ["plan", "--channels", "1500", "--per-channel", "133"])
     assert done.exit_code == 0
     assert "199,500 videos" in done.output
+
+
+def test_a_dry_run_of_the_real_youtube_asks_nobody_not_even_the_time(thumbrank, monkeypatch):
+    def asked(*_, **__):
+        raise AssertionError("something was sent")
+
+    monkeypatch.delenv("YOUTUBE_API_ENDPOINT")
+    monkeypatch.setattr("httplib2.Http.request", asked)
+    done = thumbrank("collect", "--niche", "tech", "--dry-run", "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["forecast"]["niche"] == "tech"

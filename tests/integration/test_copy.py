@@ -1,7 +1,7 @@
 """COPY in and out, and the upsert, against a real Postgres."""
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import numpy as np
 import psycopg
@@ -102,6 +102,7 @@ def test_copy_out_left_half_way_costs_its_transaction_and_no_more(db: Database) 
     with pytest.raises(psycopg.errors.InFailedSqlTransaction), db.connection() as connection:
         stream = copy_out(connection, "select n from generate_series(1, 1000000) n", None, ["int4"])
         assert next(stream) == (1,)
+        assert isinstance(stream, Generator)
         stream.close()
         connection.execute("select 1")
     with db.connection() as connection:
@@ -222,7 +223,9 @@ def test_a_row_that_cannot_be_stored_is_named_and_nothing_is_kept(db: Database, 
 
 
 def test_an_upsert_that_breaks_a_rule_is_one_sentence(videos: Connection) -> None:
-    with pytest.raises(CopyError, match="break a rule"):
+    with pytest.raises(
+        CopyError, match=r"break a rule of it .* nothing was written; correct them where they come from"
+    ):
         upsert(videos, "thumbrank.v", VIDEO, [("a", "A", -1)], ["video_id"])
     with pytest.raises(CopyError, match="unique"):
         upsert(videos, "thumbrank.v", VIDEO, [("a", "A", 1)], ["title"])

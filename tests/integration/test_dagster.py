@@ -1,107 +1,30 @@
-"""The Dagster side: the graph's shape, what it loads, and what its runs and failures look like."""
+"""Runs of the graph: what they leave behind for whoever opens the UI. How they fail is test_dagster_failures.py, the graph's own
+shape tests/unit/test_graph.py.
+"""
 
-import importlib
-import os
-import subprocess
-import sys
-from pathlib import Path
+import base64
 
 import dagster as dg
+import psycopg
 import pytest
-import yaml
+from psycopg import sql
 
-from thumbrank_core.niches import NICHES
+from tests.integration.collecting import KEY
+from thumbrank_core.simulator.server import SimulatorServer
+from thumbrank_core.simulator.world import WorldSettings
 from thumbrank_dagster.build import build_defs
-from thumbrank_dagster.defs.operations.jobs import MODEL_ASSETS, NICHE_ASSETS
+from thumbrank_dagster.defs.operations.jobs import NICHE_ASSETS
 from thumbrank_dagster.instance import psycopg2_url, write_config
+from thumbrank_dagster.resources.mlflow import MlflowResource
 
-EDGES = {
-    "raw_videos": set(),
-    "thumbnail_images": {"raw_videos"},
-    "channel_baselines": {"thumbnail_images"},
-    "training_pairs": {"channel_baselines"},
-    "embeddings": {"training_pairs"},
-    "trained_model": {"embeddings"},
-    "evaluation_report": {"trained_model"},
-    "deployed_model": {"evaluation_report"},
-    "owner_reach": set(),
-    "retention": set(),
-}
+WORLD = WorldSettings(seed=3, niches=("tech",), channels_per_niche=6, videos_per_channel=14)
+LARGEST_PLOT = 60_000
+"""Bytes of base64: each lies in Dagster's database, for every niche and run."""
 
 
 @pytest.fixture(scope="module")
 def definitions():
     return build_defs()
-
-
-def test_the_graph_is_the_design_s(definitions):
-    dg.Definitions.validate_loadable(definitions)
-    graph = definitions.resolve_asset_graph()
-    found = {
-        key.to_user_string(): {p.to_user_string() for p in graph.get(key).parent_keys}
-        for key in graph.get_all_asset_keys()
-    }
-    assert found == EDGES
-    for name in NICHE_ASSETS:
-        assert list(graph.get(dg.AssetKey(name)).partitions_def.get_partition_keys()) == list(NICHES)
-    for name in MODEL_ASSETS:
-        assert graph.get(dg.AssetKey(name)).partitions_def is None
-
-
-def test_the_workspace_file_names_a_code_location_that_loads():
-    workspace = yaml.safe_load((Path(__file__).resolve().parents[2] / "workspace.yaml").read_text())
-    [entry] = workspace["load_from"]
-    module = importlib.import_module(entry["python_module"]["module_name"])
-    dg.Definitions.validate_loadable(module.defs)
-
-
-def test_niche_and_model_assets_never_share_a_job(definitions):
-    for job, assets in (("refresh_niche", NICHE_ASSETS), ("train_and_deploy", MODEL_ASSETS)):
-        selected = {key.to_user_string() for key in definitions.resolve_job_def(job).asset_layer.executable_asset_keys}
-        assert selected == set(assets)
-
-
-def test_every_asset_says_what_it_is_and_whose(definitions):
-    graph = definitions.resolve_asset_graph()
-    for key in graph.get_all_asset_keys():
-        node = graph.get(key)
-        assert len(node.description) > 40
-        assert node.owners
-        assert node.group_name
-        assert node.code_version
-
-
-def test_checks_stand_at_the_borders(definitions):
-    graph = definitions.resolve_asset_graph()
-    found = {(key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys}
-    assert found == {
-        ("raw_videos", "has_videos"),
-        ("raw_videos", "complete"),
-        ("thumbnail_images", "coverage"),
-        ("owner_reach", "every_report_read"),
-        ("training_pairs", "has_pairs"),
-        ("training_pairs", "balanced_orientation"),
-        ("training_pairs", "no_leaks"),
-        ("training_pairs", "newer_wins"),
-        ("training_pairs", "guide_sizes"),
-        ("training_pairs", "label_reliability"),
-        ("training_pairs", "counts_are_fresh"),
-        ("embeddings", "coverage"),
-        ("embeddings", "norms"),
-        ("embeddings", "duplicates"),
-        ("embeddings", "drift"),
-        ("trained_model", "learning"),
-    }
-
-
-def test_the_code_location_loads_without_heavy_modules_and_without_secrets():
-    code = (
-        "import sys; import thumbrank_dagster.definitions; "
-        "heavy = {'torch', 'transformers', 'sentence_transformers', 'mlflow', 'googleapiclient', 'sklearn', 'matplotlib'}; "
-        "sys.exit(', '.join(sorted(heavy & set(sys.modules))) or 0)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
 
 
 def test_dagster_gets_psycopg2_whatever_the_url_says():
@@ -157,15 +80,130 @@ def test_a_niche_without_pairs_stops_at_its_blocking_check(definitions, state):
     assert set(evaluations.values()) == {True}
 
 
-def test_collecting_a_niche_through_dagster_reports_counts_and_a_version(definitions, state, simulator, monkeypatch):
-    monkeypatch.setenv("YOUTUBE_API_KEY", "simulator")
-    monkeypatch.setenv("YOUTUBE_API_ENDPOINT", simulator.endpoint)
-    result = run(definitions, "raw_videos", "tech")
-    assert result.success
-    [event] = result.get_asset_materialization_events()
-    materialised = event.step_materialization_data.materialization
-    assert materialised.metadata["dagster/partition_row_count"].value > 50
-    assert materialised.metadata["collection"].value == "complete"
-    assert materialised.metadata["units"].value["default"] > 0
-    assert materialised.tags["dagster/data_version"]
-    assert os.environ["YOUTUBE_API_KEY"] == "simulator"
+@pytest.fixture(scope="module")
+def refreshed(definitions, postgres, migrated_template, tmp_path_factory):
+    """One niche through all of its assets: its database, what each asset said, and everything that Dagster wrote down."""
+    url = postgres.create_database("dagster_refreshed", template=migrated_template)
+    with (
+        SimulatorServer(WORLD) as server,
+        pytest.MonkeyPatch.context() as patch,
+        dg.DagsterInstance.ephemeral() as instance,
+    ):
+        for name, value in {
+            "DATABASE_URL": url,
+            "THUMBRANK_HOME": str(tmp_path_factory.mktemp("refreshed")),
+            "YOUTUBE_API_KEY": KEY,
+            "YOUTUBE_API_ENDPOINT": server.endpoint,
+        }.items():
+            patch.setenv(name, value)
+        result = definitions.resolve_job_def("refresh_niche").execute_in_process(
+            partition_key="tech",
+            instance=instance,
+            run_config={"ops": {"embeddings": {"config": {"encoders": "tiny"}}}},
+        )
+        logged = "\n".join(dg.serialize_value(record.event_log_entry) for record in _records(instance, result.run_id))
+    said = {}
+    for event in result.get_asset_materialization_events():
+        materialised = event.step_materialization_data.materialization
+        said[materialised.asset_key.to_user_string()] = materialised
+    return url, said, logged
+
+
+def _records(instance, run_id):
+    return instance.get_records_for_run(run_id, limit=10_000).records
+
+
+def test_collecting_a_niche_reports_counts_and_a_version(refreshed):
+    _, said, _ = refreshed
+    raw = said["raw_videos"]
+    assert raw.metadata["dagster/partition_row_count"].value > 50
+    assert raw.metadata["collection"].value == "complete"
+    assert raw.metadata["units"].value["default"] > 0
+    assert raw.tags["dagster/data_version"]
+
+
+@pytest.mark.parametrize("asset", NICHE_ASSETS)
+def test_every_niche_asset_shows_its_table(refreshed, asset):
+    url, said, _ = refreshed
+    metadata = said[asset].metadata
+    assert metadata["niche"].value == "tech"
+    assert metadata["dagster/partition_row_count"].value > 0
+    table, columns = metadata["dagster/table_name"].value, metadata["dagster/column_schema"].value.columns
+    with psycopg.connect(url) as connection:
+        statement = sql.SQL("select * from {} limit 0").format(sql.Identifier(*table.split(".")))
+        names = [column.name for column in connection.execute(statement).description or ()]
+    assert [column.name for column in columns] == names
+    nullable = {column.name for column in columns if column.constraints.nullable}
+    rates = metadata["null_rates"].value if nullable else {}
+    assert set(rates) == nullable
+    assert all(0 <= rate <= 1 for rate in rates.values())
+
+
+@pytest.mark.parametrize("asset", NICHE_ASSETS)
+def test_the_query_that_an_asset_shows_runs_as_the_reader(refreshed, asset):
+    url, said, _ = refreshed
+    with psycopg.connect(url) as connection:
+        connection.execute("set role thumbrank_reader")
+        rows = connection.execute(said[asset].metadata["sample_sql"].value).fetchall()
+    assert 0 < len(rows) <= 20
+
+
+def test_figures_have_as_many_digits_as_a_person_reads(refreshed):
+    _, said, _ = refreshed
+    for materialised in said.values():
+        for name, value in materialised.metadata.items():
+            found = value.value.values() if isinstance(value.value, dict) else [value.value]
+            for each in found:
+                if isinstance(each, float) and not isinstance(value, dg.TimestampMetadataValue):
+                    assert len(f"{each:g}") <= 8 and each == float(f"{each:.6g}"), (name, each)
+
+
+def test_plots_stand_where_there_is_something_to_see_and_are_small(refreshed):
+    _, said, _ = refreshed
+    found = {
+        (asset, name): value.value
+        for asset, materialised in said.items()
+        for name, value in materialised.metadata.items()
+        if isinstance(value, dg.MarkdownMetadataValue) and "base64," in value.value
+    }
+    assert set(found) == {
+        ("raw_videos", "published"),
+        ("channel_baselines", "criteria_plot"),
+        ("training_pairs", "growth"),
+    }
+    for place, text in found.items():
+        picture = text.partition("base64,")[2].rstrip(")")
+        assert base64.b64decode(picture).startswith(b"\x89PNG"), place
+        assert len(picture) < LARGEST_PLOT, place
+
+
+def test_no_title_and_no_id_of_collected_data_is_in_what_dagster_keeps(refreshed):
+    """Retention cannot reach Dagster's events: what a creator has us forget must never have been there."""
+    url, _, logged = refreshed
+    with psycopg.connect(url) as connection:
+        ours = connection.execute(
+            "select video_id from thumbrank.thumbnails union select title from thumbrank.thumbnails "
+            "union select channel_id from thumbrank.channels union select title from thumbrank.channels"
+        ).fetchall()
+    assert len(ours) > 100
+    assert "dagster/partition_row_count" in logged
+    for (text,) in ours:
+        assert text not in logged
+    assert KEY not in logged
+
+
+def test_a_run_is_linked_to_its_mlflow_page_and_never_with_a_password(state, monkeypatch):
+    from mlflow.tracking import MlflowClient
+
+    (state / "mlflow").mkdir()
+    client = MlflowClient(f"sqlite:///{state / 'mlflow' / 'mlflow.db'}")
+    made = client.create_run(client.create_experiment("thumbrank"))
+    mlflow = MlflowResource()
+    assert mlflow.run_link(made.info.run_id) == dg.MetadataValue.text(made.info.run_id), "a file has no pages"
+    for address, shown in (
+        ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
+        ("https://name:word@mlflow.example.com/team/", "https://mlflow.example.com/team"),
+    ):
+        monkeypatch.setenv("THUMBRANK_MLFLOW_URL", address)
+        page = f"{shown}/#/experiments/{made.info.experiment_id}/runs/{made.info.run_id}"
+        assert mlflow.run_link(made.info.run_id) == dg.MetadataValue.url(page)

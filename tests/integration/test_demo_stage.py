@@ -18,7 +18,7 @@ SMALL = WorldSettings(seed=3, channels_per_niche=1, videos_per_channel=2)
 def settings():
     before = dict(os.environ)  # `stage` points this process at its world
     with new_home() as home:
-        yield Settings(home=home)
+        yield Settings(THUMBRANK_HOME=home)
     os.environ.clear()
     os.environ.update(before)
 

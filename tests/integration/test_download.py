@@ -24,10 +24,23 @@ def jpeg():
     return buffer.getvalue()
 
 
+class Counted(ThreadingHTTPServer):
+    """What is noted of the requests."""
+
+    asked: Counter[str]
+    lock: threading.Lock
+    now: int
+    most: int
+    awaited: int
+    hung_up: int
+
+
 class Host(BaseHTTPRequestHandler):
     """Answers /<script>, where the script is a comma list: one word per attempt, the last one for all that follow."""
 
     protocol_version = "HTTP/1.1"
+    server: Counted
+    here: bool
 
     def do_GET(self):
         script = self.path.strip("/").split("?")[0].split(",")
@@ -36,13 +49,21 @@ class Host(BaseHTTPRequestHandler):
             self.server.asked[self.path] += 1
             self.server.now += 1
             self.server.most = max(self.server.most, self.server.now)
+        self.here = True
         try:
             getattr(self, f"do_{script[min(number, len(script) - 1)]}")()
         finally:
+            self.leave()
+
+    def leave(self):
+        """Count this request no longer: before its answer, as whoever has that may ask again before this thread goes on."""
+        if self.here:
+            self.here = False
             with self.server.lock:
                 self.server.now -= 1
 
     def answer(self, status, body, length=None, **headers):
+        self.leave()
         self.send_response_only(status)
         self.send_header("Content-Type", "text/html")  # never to be believed
         self.send_header("Content-Length", str(len(body) if length is None else length))
@@ -108,7 +129,7 @@ class Host(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def server():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Host)
+    server = Counted(("127.0.0.1", 0), Host)
     server.daemon_threads = True
     server.asked, server.lock, server.now, server.most, server.hung_up = Counter(), threading.Lock(), 0, 0, 0
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()

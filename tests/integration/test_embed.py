@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from tests.integration.embedding import TINY, fill, stored
@@ -53,6 +52,33 @@ def test_a_second_run_computes_nothing_and_loads_no_model(db, images, niche, mon
     assert (second.pictures_computed, second.titles_computed, second.captions_computed, second.measured) == (0, 0, 0, 0)
     assert (second.pictures_wanted, second.misses) == (18, {})
     assert stored(db) == before
+
+
+WITHOUT_TORCH = """
+import sys
+from thumbrank_core.features.embed import Embedding, embed_niche
+from thumbrank_core.features.precision import settle
+from thumbrank_core.features.specs import load_set
+from thumbrank_core.features.stored import read_niche
+from thumbrank_core.settings import Settings
+from thumbrank_core.store.database import Database
+from thumbrank_core.store.images import ImageStore
+import os
+with Database(os.environ["DATABASE_URL"]) as database:
+    with database.connection() as connection:
+        encoders = settle(connection, load_set("tiny"))
+    done = embed_niche(database, ImageStore(Settings.read().images), "tech", Embedding(encoders, offline=True))
+    with database.connection() as connection:
+        read_niche(connection, "tech", encoders)
+print(done.pictures_wanted, done.pictures_computed, sorted({"torch", "transformers", "scipy.stats"} & set(sys.modules)))
+"""
+
+
+def test_a_niche_that_has_its_vectors_is_done_without_torch(db, images, niche, environment):
+    """Its import is most of what a launched run of such a niche waits for."""
+    embed_niche(db, images, "tech", HOW)
+    done = subprocess.run([sys.executable, "-c", WITHOUT_TORCH], capture_output=True, text=True, cwd=ROOT)
+    assert (done.stdout.strip(), done.stderr) == ("18 0 []", "")
 
 
 def test_a_changed_picture_computes_one(db, images, niche):
@@ -321,17 +347,16 @@ def test_a_worker_s_bad_arguments_are_one_sentence(environment):
 
 def test_an_open_precision_follows_what_is_stored_and_the_machine_only_where_nothing_is(db, images, niche, monkeypatch):
     open_set = load_set("production")
-    monkeypatch.setattr(precision, "gains", lambda device: precision.Choice("bfloat16", "a test says so"))
-    cpu = torch.device("cpu")
+    monkeypatch.setattr(precision, "gains", lambda device: precision.PrecisionChoice("bfloat16", "a test says so"))
     with db.connection() as connection:
-        fresh = settle(connection, open_set, cpu)
+        fresh = settle(connection, open_set)
         assert fresh.image.encoder_id.endswith(":squash:bfloat16")
         assert fresh.caption.encoder_id.endswith(":nfc:bfloat16")
         key = cache.encoder_key(connection, open_set.image.model_copy(update={"precision": "float16"}))
         cache.write(connection, key, [bytes(32)], np.ones((1, 768), dtype=np.float32))
-        kept = settle(connection, open_set, cpu)
+        kept = settle(connection, open_set)
         assert (kept.image.precision, kept.title.precision) == ("float16", "bfloat16")
-        assert settle(connection, TINY, cpu) == TINY, "a configured precision is not asked"
+        assert settle(connection, TINY) == TINY, "a configured precision is not asked"
     trained = as_trained(open_set, kept.image.encoder_id, kept.title.encoder_id)
     assert (trained.image, trained.title) == (kept.image, kept.title)
 

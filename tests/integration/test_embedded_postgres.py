@@ -12,7 +12,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import psutil
 import psycopg
@@ -115,7 +117,7 @@ def wait_until_gone(pid: object) -> None:
         time.sleep(0.02)
 
 
-def scalar(url: str, query: str) -> object:
+def scalar(url: str, query: str) -> Any:
     with psycopg.connect(url) as connection:
         row = connection.execute(query.encode()).fetchone()
     assert row is not None
@@ -255,7 +257,7 @@ def test_a_stale_pid_file_with_a_number_in_use_does_not_hurt(used_home: Path) ->
     data = used_home / "postgres" / "data"
     owner = data.stat()
     # A live process of the same account: PostgreSQL alone would take it for its own server and refuse to start.
-    other = subprocess.Popen(["sleep", "60"], cwd="/", **({"user": owner.st_uid} if ROOT else {}))
+    other = subprocess.Popen(["sleep", "60"], cwd="/", user=owner.st_uid if ROOT else None)
     try:
         (data / "postmaster.pid").write_text(f"{other.pid}\n{data}\n1700000000\n5432\n\n127.0.0.1\n  1 2\nready   \n")
         os.chown(data / "postmaster.pid", owner.st_uid, owner.st_gid)
@@ -295,14 +297,49 @@ def test_a_server_that_is_stopping_is_waited_for(used_home: Path) -> None:
 def test_a_pool_tells_that_its_server_went_away_and_goes_on_when_it_is_back(used_home: Path) -> None:
     with EmbeddedPostgres(used_home, durable=False) as server:
         port = server.port
-        database = Database(server.create_database("thumbrank"), timeout_s=0.5)
+        database = Database(server.create_database("thumbrank"), timeout_s=3.0)
         with database.connection() as connection:
             connection.execute("select 1")
-    with pytest.raises(DatabaseUnreachable, match="refused the connection"), database.connection():
-        pass
+    for _ in range(
+        2
+    ):  # the pool has tried for its 3 s and waits longer and longer by itself; the second is told at once
+        with pytest.raises(DatabaseUnreachable, match="refused the connection"), database.connection():
+            pass
     with EmbeddedPostgres(used_home, durable=False, port=port), database.connection() as connection:
         assert connection.execute("select 1").fetchone() == (1,)
     database.close()
+
+
+def test_a_connection_is_had_where_the_server_comes_back_while_it_is_waited_for(used_home: Path) -> None:
+    with EmbeddedPostgres(used_home, durable=False) as server:
+        port = server.port
+        database = Database(server.create_database("thumbrank"), timeout_s=4.0)
+        with database.connection() as connection:
+            connection.execute("select 1")
+
+    def ask() -> Any:
+        with database.connection() as connection:
+            return connection.execute("select 1").fetchone()
+
+    with ThreadPoolExecutor(6) as threads:  # more than the pool has connections
+        asked = [threads.submit(ask) for _ in range(6)]
+        time.sleep(1.5)  # the pool's next tries are 1 s and 3 s after the first: this is between them
+        with EmbeddedPostgres(used_home, durable=False, port=port):
+            assert [answer.result() for answer in asked] == [(1,)] * 6
+    database.close()
+
+
+def test_a_pool_in_use_says_so(used_home: Path) -> None:
+    with EmbeddedPostgres(used_home, durable=False) as server:
+        database = Database(server.create_database("thumbrank"), max_size=1, timeout_s=0.2)
+        said = r"All 1 connections .* in use for 0.2 s: .*`requests`"
+        with database.connection(), pytest.raises(StoreError, match=said), database.connection():
+            pass
+        with database.connection() as connection:
+            assert connection.execute("select 1").fetchone() == (1,)
+        database.close()
+        with pytest.raises(StoreError, match="closed by this program"), database.connection():
+            pass
 
 
 def test_a_taken_port_is_one_sentence_and_a_free_one_is_used(used_home: Path) -> None:

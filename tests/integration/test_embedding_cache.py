@@ -187,7 +187,7 @@ def test_a_sketch_comes_back_and_of_fewer_than_fifty_none_is_kept(connection, ke
     assert drift.save_sketch(connection, "tech", key, first)
     assert drift.save_sketch(connection, "tech", key, second)
     found = drift.last_sketch(connection, "tech", key)
-    assert found.n == 80
+    assert found is not None and found.n == 80
     np.testing.assert_array_equal(found.mean, second.mean)
     np.testing.assert_array_equal(found.quantiles, second.quantiles)
     assert drift.last_sketch(connection, "news", key) is None

@@ -179,10 +179,10 @@ def test_a_write_that_fails_leaves_the_earlier_export(export, folder, tmp_path, 
     assert export(place, "--model", folder).exit_code == 0
     before = (place / INTEGRATION).read_bytes()
 
-    def fail(*_):
+    def fail(*_, **__):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(deployable, "write_whole", fail)
+    monkeypatch.setattr(deployable, "write_bytes", fail)
     assert "cannot be written (Permission denied)" in sentence(export(place, "--model", folder))
     assert files_in(place) == PLAIN and (place / INTEGRATION).read_bytes() == before
     monkeypatch.undo()

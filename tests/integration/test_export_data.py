@@ -14,6 +14,7 @@ import time
 import tracemalloc
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pyarrow as pa
@@ -73,7 +74,7 @@ def parsed(name, text):
     return text
 
 
-def file_rows(path):
+def file_rows(path) -> list[dict[str, Any]]:
     if path.suffix == ".parquet":
         return pq.read_table(path).to_pylist()
     with path.open(newline="", encoding="utf-8") as file:
@@ -97,11 +98,11 @@ def test_the_files_hold_what_the_views_show(known, tmp_path, file_format):
         assert list(rows[0]) == list(expected[0])
         assert len(rows) == manifest.files[f"{name}.{file_format}"].rows
         # psycopg reads a float4 as the float8 of its shortest text; equal as float4 is equal.
-        expected = [
+        close: list[dict[str, Any]] = [
             {k: pytest.approx(v, rel=1e-7) if isinstance(v, float) else v for k, v in row.items()} for row in expected
         ]
         key = next(k for k in ("video_id", "a_video_id", "channel_id") if k in rows[0])
-        assert sorted(rows, key=lambda r: r[key]) == sorted(expected, key=lambda r: r[key])
+        assert sorted(rows, key=lambda r: r[key]) == sorted(close, key=lambda r: r[key])
 
 
 @pytest.mark.parametrize("file_format", FORMATS)
@@ -188,6 +189,7 @@ def test_api_rows_without_a_date_expire_by_the_policy(known, tmp_path):
         connection.execute("update thumbrank.channels set expires_at = null")
         connection.execute("update thumbrank.view_snapshots set expires_at = null")
     manifest = export_niche(known, "tech", tmp_path, "csv", 7)
+    assert manifest.delete_or_refresh_by is not None
     assert (manifest.api_rows, (manifest.delete_or_refresh_by - AS_OF).days) == (3, 7)
 
 
@@ -299,7 +301,8 @@ def test_an_export_that_begins_while_pairs_are_swapped_has_the_new_ones(known, t
 
 
 def test_progress_is_told_by_rows(known, tmp_path):
-    with listen(Hook()) as hook:
+    hook = Hook()
+    with listen(hook):
         export_niche(known, "tech", tmp_path, "csv", 30)
     assert hook.work == {
         "tech: exporting videos": [16, 16],

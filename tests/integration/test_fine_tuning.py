@@ -14,6 +14,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from tests.integration.embedding import fill
+from tests.unit.synthetic import train
 from thumbrank_core.bootstrap import draw_weights, effective_channels, interval, ratio_draws
 from thumbrank_core.evaluation.learnt import Learnt
 from thumbrank_core.evaluation.linear import Linear
@@ -33,11 +34,11 @@ from thumbrank_core.simulator.pictures import draw
 from thumbrank_core.simulator.world import WorldSettings, build_world
 from thumbrank_core.store.images import ImageStore
 from thumbrank_core.training.dataset import Dataset, Items, Pairs
-from thumbrank_core.training.fine_tuning import Stores
+from thumbrank_core.training.fine_tuning import TuningStores
 from thumbrank_core.training.loading import load_dataset
 from thumbrank_core.training.ongoing import Trained
 from thumbrank_core.training.pictures import PictureSource
-from thumbrank_core.training.pipeline import TrainingPipeline, new_model, train
+from thumbrank_core.training.pipeline import TrainingPipeline, new_model
 from thumbrank_core.training.recipe import load_recipe
 from thumbrank_core.training.run import train_bundle
 from thumbrank_core.training.validation import ranked
@@ -205,7 +206,7 @@ def test_the_tuned_tower_is_an_encoder_of_its_own_whose_stored_vectors_give_the_
     with db.connection() as connection:
         before = cache.encoder_key(connection, TINY.image)
         cache.write(connection, before, sorted(set(data.items.picture)), _in_order(data, data.items.image))
-    strokes.tower.adopt(strokes.trained.model.tower)
+    strokes.tower.tail.load_state_dict(strokes.trained.model.tower.state_dict())
     vision = strokes.tower.vision
     write_encoder(folder, vision.model, vision.processor, TINY.image, vision.device)
     tuned = tuned_set(TINY, folder)
@@ -275,9 +276,10 @@ def test_a_bundle_that_was_fine_tuned_is_evaluated_with_the_vectors_of_its_own_t
     embed_niche(db, images, "tech", Embedding(TINY, offline=True))
     data = load_dataset(db, ["tech"], TINY)
     recipe = load_recipe("phase2", {"epochs": 1, "hidden_dim": 16, "sub_score_epochs": 1, "tower_learning_rate": 1e-3})
-    stores = Stores(db, images, offline=True)
+    stores = TuningStores(db, images, offline=True)
     run = train_bundle(data, recipe, TINY, tmp_path / "models", stores=stores)
-    assert train_bundle(data, recipe, TINY, tmp_path / "models", stores=stores).trained is False
+    again = train_bundle(data, recipe, TINY, tmp_path / "models", stores=stores)
+    assert run is not None and again is not None and again.trained is False
 
     bundle = load_bundle(run.folder)
     encoders = encoders_of(bundle)
@@ -286,6 +288,7 @@ def test_a_bundle_that_was_fine_tuned_is_evaluated_with_the_vectors_of_its_own_t
     theirs = load_dataset(db, ["tech"], encoders)
     assert (theirs.left_out, theirs.items.picture) == (data.left_out, data.items.picture)
     assert np.abs(theirs.items.image - data.items.image).max() > 1e-3
+    assert theirs.signals is not None and data.signals is not None
     assert np.array_equal(theirs.signals, data.signals, equal_nan=True)
     score = bundle.score(theirs.items.image, theirs.items.text)
     assert np.isfinite(score).all() and np.ptp(score) > 0

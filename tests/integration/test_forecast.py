@@ -1,6 +1,7 @@
 """The forecast of a collection: nothing is sent, never less than is spent, not much more, and exact where it can be."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ from thumbrank_core.exclusions import Exclusions
 from thumbrank_core.niches import NicheConfig
 from thumbrank_core.simulator.world import WorldSettings, build_world
 from thumbrank_core.youtube.forecast import days_for, with_retries
-from thumbrank_core.youtube.quota import BUCKETS, QuotaLedger, Standing, next_reset
+from thumbrank_core.youtube.quota import BUCKETS, QuotaLedger, QuotaStatus, next_reset
 
 QUIET = policy_of(collection={"window_days": 3650})
 QUERIES = ("tech review", "smartphone", "laptop", "gadgets")
@@ -168,8 +169,9 @@ def test_a_second_collection_on_the_same_day_is_forecast_without_a_search(db, ri
     result = collect(db, rich, policy=QUIET)
     assert found.upper["search"] == 0
     assert stage(found, "vet").expected == 1
+    upper: dict[Any, int] = found.upper
     for bucket, spent in result.units.items():
-        assert spent <= found.upper[bucket]
+        assert spent <= upper[bucket]
 
 
 def test_the_day_after_a_whole_collection_stays_within_its_forecast(db, rich):
@@ -178,8 +180,9 @@ def test_the_day_after_a_whole_collection_stays_within_its_forecast(db, rich):
     found = forecast(db, rich, policy=QUIET)
     result = collect(db, rich, policy=QUIET)
     assert set(result.units) == set(BUCKETS)
+    upper: dict[Any, int] = found.upper
     for bucket, spent in result.units.items():
-        assert spent <= found.upper[bucket], bucket
+        assert spent <= upper[bucket], bucket
 
 
 def test_an_excluded_channel_is_not_paid_for(db, rich):
@@ -226,7 +229,7 @@ def test_the_forecast_says_how_many_days_the_day_s_quota_makes_of_it(db, rich):
     ],
 )
 def test_days_count_from_today(wanted, limit, left, days):
-    assert days_for(wanted, Standing(limit, limit - left, 0, exhausted=False)) == days
+    assert days_for(wanted, QuotaStatus(limit, limit - left, 0, exhausted=False)) == days
 
 
 @pytest.mark.parametrize(("requests", "most"), [(0, 0), (1, 4), (30, 33), (31, 35), (1000, 1100)])

@@ -1,7 +1,9 @@
 """Outcomes of A/B tests: what is stored, which gold pairs they give, and what a removal takes."""
 
 import csv
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -11,11 +13,12 @@ from thumbrank_core.imports.ab import read_tests
 from thumbrank_core.imports.ab_store import store_tests
 from thumbrank_core.labels.gold import gold_pairs
 from thumbrank_core.policy import load_policy
-from thumbrank_core.retention.removal import Stores, expire, forget
+from thumbrank_core.retention.removal import FileStores, expire, forget
 from thumbrank_core.simulator.pictures import jpeg_bytes
 from thumbrank_core.store.catalog import (
     ChannelSeen,
     PictureSeen,
+    Source,
     VideoSeen,
     record_channels,
     record_pictures,
@@ -42,7 +45,7 @@ def folder(tmp_path, drawn):
     return tmp_path
 
 
-def variants(test_id, shares, outcome="winner", *, video=A, pictures="abc", titles=None):
+def variants(test_id, shares, outcome="winner", *, video=A, pictures: Sequence[str] = "abc", titles=None):
     """A test's rows; the first variant won where one did."""
     rows = []
     for n, (label, share) in enumerate(zip("ABC", shares, strict=False)):
@@ -59,7 +62,7 @@ def write(folder, *tests):
     return path
 
 
-def store(db, images, folder, *tests, owner=MINE):
+def store(db, images, folder, *tests, owner: str | None = MINE):
     file = read_tests(write(folder, *tests))
     with db.connection() as connection:
         return store_tests(connection, images, file, folder / "variants", owner, NOW)
@@ -70,7 +73,7 @@ def rows(db, query):
         return connection.execute(query).fetchall()
 
 
-def collected(db, channel, *videos, picture=None, source="import"):
+def collected(db, channel, *videos, picture=None, source: Source = "import"):
     with db.connection() as connection:
         record_channels(connection, "tech", [ChannelSeen(channel, "t", source, NOW)])
         record_videos(connection, [VideoSeen(video, channel, f"title {video}", NOW, source, NOW) for video in videos])
@@ -188,7 +191,7 @@ def test_forgetting_a_video_takes_its_tests_and_the_pictures_that_nothing_else_n
     digests = dict(
         rows(db, "select distinct test_id || label, sha256 from thumbrank.ab_variants where sha256 is not null")
     )
-    removal = forget(db, Stores(images, ()), "unaudited", "video", A)
+    removal = forget(db, FileStores(images, ()), "unaudited", "video", A)
     assert (removal.counts["ab_outcomes"], removal.counts["picture_files"]) == (2, 2)
     assert rows(db, "select test_id from thumbrank.ab_outcomes") == [("other",)]
     assert rows(db, "select distinct test_id from thumbrank.ab_variants") == [("other",)]
@@ -202,13 +205,13 @@ def test_forgetting_a_video_takes_its_tests_and_the_pictures_that_nothing_else_n
 
 def test_forgetting_a_channel_takes_its_tests_also_of_videos_that_were_never_stored(db, images, folder):
     store(db, images, folder, WON)
-    removal = forget(db, Stores(images, ()), "unaudited", "channel", MINE)
+    removal = forget(db, FileStores(images, ()), "unaudited", "channel", MINE)
     assert (removal.counts["ab_outcomes"], removal.counts["ab_variants"], removal.counts["picture_files"]) == (1, 3, 3)
 
 
 def test_expiry_leaves_a_team_s_own_tests_and_their_pictures(db, images, folder):
     store(db, images, folder, WON)
-    expire(db, Stores(images, ()), load_policy(), now=datetime(2030, 1, 1, tzinfo=UTC))
+    expire(db, FileStores(images, ()), load_policy(), now=datetime(2030, 1, 1, tzinfo=UTC))
     kept = rows(db, "select sha256 from thumbrank.ab_variants")
     assert len(kept) == 3
     assert all(images.exists(bytes(sha256)) for (sha256,) in kept)
@@ -252,3 +255,28 @@ def test_what_cannot_be_used_is_one_sentence_and_exit_status_1(cli, folder, argu
     assert done.exit_code == 1
     assert says in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_picture_that_cannot_be_read_rejects_its_test_and_no_other(db, images, folder, monkeypatch):
+    read_bytes = Path.read_bytes
+
+    def refuse(path):
+        if path.name == "a.jpg":
+            raise PermissionError(13, "Permission denied", str(path))
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    done = store(
+        db,
+        images,
+        folder,
+        variants("t1", (0.6, 0.4), pictures="ab"),
+        variants("t2", (0.6, 0.4), pictures="cd"),
+        variants("t3", (0.6, 0.4), pictures=("x" * 300, "d")),
+    )
+    assert done.new == 1
+    assert [(rejected.test_id, rejected.reason) for rejected in done.rejected] == [
+        ("t1", "unreadable"),
+        ("t3", "unreadable"),
+    ]
+    assert "a.jpg cannot be read (Permission denied)" in done.rejected[0].sentence

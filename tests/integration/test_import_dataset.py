@@ -8,9 +8,9 @@ import sys
 import pandas as pd
 import pytest
 
+from tests.integration.missing import miss_counts
 from thumbrank_core.imports.dataset import import_dataset
 from thumbrank_core.simulator.pictures import jpeg_bytes
-from thumbrank_core.store.catalog import miss_counts
 from thumbrank_core.store.tombstones import record
 from thumbrank_core.youtube.records import time_of
 
@@ -194,6 +194,7 @@ def test_the_summary_says_what_came_in_and_which_criteria_are_skipped(tmp_path, 
     assert done.returncode == 0, done.stderr
     for text in ("rows read", "6", "rows without views", "pictures stored", "few_subscribers, inactive_channel"):
         assert text in done.stdout
+    assert ": it has no view count, and no channel_id, title, published_at either" in " ".join(done.stdout.split())
 
 
 def test_a_wrong_database_url_is_one_sentence_without_the_password(tmp_path):
@@ -215,3 +216,29 @@ def test_a_wrong_database_url_is_one_sentence_without_the_password(tmp_path):
     assert "127.0.0.1" in done.stderr
     assert "s3cret-word" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def brought_in(tmp_path, database_url, path):
+    given = ("--images", tmp_path / "pictures", "--niche", "gaming", "--observed-at", "2026-08-01T00:00Z")
+    return cli(tmp_path, database_url, "import", path, *given)
+
+
+def test_columns_that_are_not_read_are_named(tmp_path, database_url, world):
+    (tmp_path / "pictures").mkdir()
+    videos, records = rows(world, 6)
+    path = write(tmp_path, world, videos, records)
+    path.write_text(path.read_text().replace("duration", "len_seconds"))
+    done = brought_in(tmp_path, database_url, path)
+    assert done.returncode == 0, done.stderr
+    assert "Columns not read: len_seconds. Where one is ours by another name: --map THEIRS=OURS." in done.stdout
+
+
+def test_a_folder_with_none_of_the_pictures_is_one_sentence_and_the_rows_stay(tmp_path, database_url, world):
+    (tmp_path / "pictures").mkdir()
+    _, records = rows(world, 6)
+    done = brought_in(tmp_path, database_url, write(tmp_path, world, [], records))
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith(
+        "pictures holds no picture of any of these videos: name them <video_id>.jpg (.jpeg, .png, .webp), and import again."
+    )
+    assert "videos stored" in done.stdout and "Traceback" not in done.stderr

@@ -20,7 +20,7 @@ MINE, THEIRS = "UC" + "m" * 22, "UC" + "t" * 22
 A, B, C = "aaaaaaaaaaa", "bbbbbbbbbbb", "ccccccccccc"
 
 
-def store(db, path, owner=MINE, issued_at=EXPORTED, period=JANUARY, **options):
+def store(db, path, owner: str | None = MINE, issued_at=EXPORTED, period=JANUARY, **options):
     exported = read_export(path, {}, period)
     with db.connection() as connection:
         return store_export(connection, exported, owner, issued_at, **options)
@@ -199,7 +199,7 @@ def test_several_files_are_stored_apart_and_one_that_fails_keeps_none_of_the_oth
 
 def test_the_time_of_the_export_is_that_of_the_file_unless_said(cli, db, tmp_path):
     path = write(tmp_path, f"{A},500,4.5", name="Content 2026-01-01_2026-02-01 Me.csv")
-    os.utime(path, (EXPORTED.timestamp(),) * 2)
+    os.utime(path, (EXPORTED.timestamp(), EXPORTED.timestamp()))
     assert cli(path, "--owner", MINE).exit_code == 0
     assert [(row[4], row[7]) for row in rows(db)] == [(date(2026, 1, 31), EXPORTED)]
 

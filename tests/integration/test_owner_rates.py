@@ -24,7 +24,7 @@ from thumbrank_core.errors import ThumbrankError
 from thumbrank_core.features.specs import load_set
 from thumbrank_core.labels.click_rates import click_rates
 from thumbrank_core.policy import load_policy
-from thumbrank_core.retention.removal import Stores, expire, forget
+from thumbrank_core.retention.removal import FileStores, expire, forget
 from thumbrank_core.store.owner_files import OwnerFiles
 from thumbrank_core.training.manifest import MANIFEST, read_manifest, write_manifest
 from thumbrank_core.training.owner_rates import load_owner_rates
@@ -65,7 +65,7 @@ def files(tmp_path):
 
 @pytest.fixture
 def stores(images, tmp_path, files):
-    return Stores(images, (), (tmp_path / "models",), files)
+    return FileStores(images, (), (tmp_path / "models",), files)
 
 
 # From rows to items
@@ -108,7 +108,7 @@ def fitted(reach, google, owned_world, reach_db):
         videos = sorted(rate.video_id for owner in owners for rate in click_rates(connection, owner).rates)
         rates = load_owner_rates(connection, videos)
     scores = np.asarray(owned_world.true_effect(videos), np.float64)
-    found = write_read_outs(reach.read_outs.models / MODEL, "f" * 64, rates, scores, np.ones(len(videos), bool))
+    found = write_read_outs(reach.read_outs.models / MODEL, "f" * 64, rates, scores)
     assert all(isinstance(each, ReadOut) for each in found.values()), found
     assert reach.read_outs.owners() == set(owners)
     return owners
@@ -337,6 +337,7 @@ def test_neither_manifest_nor_owners_files_leave_the_bundle_for_mlflow(tmp_path)
     dataset, _ = planted(n_channels=40)
     recipe = load_recipe("default", {"epochs": 1, "hidden_dim": 8})
     run = train_bundle(dataset, recipe, load_set("tiny"), tmp_path / "models")
+    assert run is not None
     (run.folder / "owners").mkdir()
     (run.folder / "owners" / "UCone.json").write_text("{}")
     with MlflowTracker(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "artifacts", "run", {}) as tracker:

@@ -10,11 +10,12 @@ from datetime import timedelta
 import pytest
 
 from tests.integration.conftest import SEEN
+from tests.integration.missing import miss_counts
 from thumbrank_core.exclusions import Exclusions
 from thumbrank_core.policy import load_policy
 from thumbrank_core.simulator.server import SimulatorServer
 from thumbrank_core.simulator.world import WorldSettings, build_world
-from thumbrank_core.store.catalog import ChannelSeen, VideoSeen, miss_counts, record_channels, record_videos
+from thumbrank_core.store.catalog import ChannelSeen, Source, VideoSeen, record_channels, record_videos
 from thumbrank_core.store.versions import data_version, stored_pictures
 from thumbrank_core.youtube import download, pictures
 from thumbrank_core.youtube.pictures import fetch_pictures, wanted_pictures
@@ -49,7 +50,7 @@ def impatient(monkeypatch):
     monkeypatch.setitem(download.Downloader.__init__.__kwdefaults__, "first_wait", 0.01)
 
 
-def listed(db, host, videos, source="simulator", file="mqdefault.jpg"):
+def listed(db, host, videos, source: Source = "simulator", file="mqdefault.jpg"):
     """Videos of one channel that list a picture of the host."""
     with db.connection() as connection:
         record_channels(connection, "tech", [ChannelSeen(CHANNEL, "t", source, SEEN)])
@@ -288,7 +289,7 @@ def begun(database_url, folder):
     child = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, database_url, folder], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    assert child.stdout.readline() == b"ready\n"
+    assert child.stdout is not None and child.stdout.readline() == b"ready\n"
     return child
 
 

@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import dagster as dg
 import psycopg
@@ -70,7 +71,9 @@ def test_a_refusal_is_a_row_with_its_numbers_and_the_champion_stays(shop):
 def test_without_a_verdict_nothing_is_promoted_not_even_by_force(shop):
     shop.make(1)
     for more in ({}, {"force": True, "why": "now"}):
-        with pytest.raises(PromotionError, match=r"Version 1 has no verdict yet: run evaluation_report first\."):
+        with pytest.raises(
+            PromotionError, match=r"Version 1 has no verdict yet: run `thumbrank evaluate` or evaluation_report first\."
+        ):
             shop.promote(1, None, **more)
     assert (shop.champion, shop.rows()) == (None, [])
 
@@ -81,7 +84,7 @@ def test_a_verdict_against_another_champion_is_out_of_date(shop, expected):
     shop.make(2, said=verdict(None))
     done = shop.promote(2, expected)
     assert (done.kind, shop.champion) == ("refused", 1)
-    assert "was none and is version 1 now; run evaluation_report again." in done.says
+    assert "was none and is version 1 now; run `thumbrank evaluate` or evaluation_report again." in done.says
     assert shop.rows("kind, why")[-1] == ("refused", done.says)
 
 
@@ -170,9 +173,10 @@ def at_once(url, shop, *versions):
     def one(version):
         with Database(url) as database:
             registry = Registry(shop.settings.tracking_uri)
-            expected = registry.verdict(version).against
+            said = registry.verdict(version)
+            assert said is not None
             barrier.wait()
-            return promote(database, registry, version=version, expected=expected, who=f"promoter of {version}")
+            return promote(database, registry, version=version, expected=said.against, who=f"promoter of {version}")
 
     with ThreadPoolExecutor(len(versions)) as pool:
         return list(pool.map(one, versions))
@@ -186,7 +190,10 @@ def test_of_two_versions_at_once_one_wins_and_the_other_is_told(shop, database_u
     [won] = [done for done in found if done.changed]
     [lost] = [done for done in found if not done.changed]
     assert won.champion == lost.champion == shop.champion
-    assert f"the champion was version 1 and is version {won.champion} now; run evaluation_report again" in lost.says
+    assert (
+        f"the champion was version 1 and is version {won.champion} now; run `thumbrank evaluate` or evaluation_report again"
+        in lost.says
+    )
     assert sorted(kind for kind, *_ in shop.rows()) == ["promoted", "promoted", "refused"]
 
 
@@ -206,9 +213,8 @@ def test_one_waits_for_the_other_and_then_sees_what_it_did(shop, database_url):
     with psycopg.connect(database_url) as other, ThreadPoolExecutor(1) as pool:
         other.execute("select pg_advisory_xact_lock(%s)", (promotion._LOCK,))
         waiting = pool.submit(shop.promote, 2, 1)
-        while not other.execute("select count(*) from pg_locks where locktype = 'advisory' and not granted").fetchone()[
-            0
-        ]:
+        blocked = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+        while other.execute(blocked).fetchone() == (0,):
             assert not waiting.done()
         shop.registry.point("champion", 3)
         other.commit()
@@ -255,6 +261,15 @@ def test_rollback_to_a_version_that_served_once(shop):
     assert shop.champion == 3
 
 
+def test_a_champion_that_was_set_in_mlflow_itself_may_serve_again(shop):
+    shop.make(1)
+    shop.registry.point("champion", 1)
+    shop.make(2, said=verdict(1))
+    assert shop.promote(2, 1).kind == "promoted"
+    assert shop.rollback(2, to=1).champion == 1
+    assert shop.champion == 1
+
+
 def test_two_rollbacks_at_once_go_back_once(shop):
     shop.line(1, 2, 3)
     shop.rollback(3)
@@ -272,6 +287,13 @@ def test_a_rolled_back_version_is_not_promoted_again_by_its_old_verdict(shop):
     assert "(all beauty is alike): train another, or add --force --why." in refused.says
     assert shop.promote(2, 1, force=True, why="it was the encoder").kind == "forced"
     assert shop.rollback(2).champion == 1
+
+
+def test_a_version_that_was_replaced_and_not_rolled_back_is_promoted_by_a_new_verdict(shop):
+    shop.line(1, 2)
+    shop.registry.record_verdict(1, verdict(2), {"evaluated_at": "2026-11-29T09:00:00+00:00"})
+    assert shop.promote(1, 2).kind == "promoted"
+    assert shop.champion == 1
 
 
 def test_rollback_to_a_damaged_bundle_stops_and_the_champion_stays(shop):
@@ -321,7 +343,7 @@ def test_promote_on_the_command_line_shows_the_verdict_and_what_changes(shop, th
     shop.make(1, said=verdict())
     dry = thumbrank("promote", "--dry-run")
     assert dry.exit_code == 0, dry.output
-    for text in ("Version 1, measured against no champion: pass", "beats a coin", "no data:", "it would be version 1"):
+    for text in ("Version 1, measured against no champion: pass", "Shown, ", "beats a coin", "it would be version 1"):
         assert text in dry.output
     assert "The guide's data, minimum: 4,800 of 120,000 thumbnails, 115,200 short" in dry.output
     assert shop.champion is None
@@ -336,10 +358,12 @@ def test_a_refusal_on_the_command_line_has_status_1_and_force_needs_why(shop, th
     refused = thumbrank("promote")
     assert refused.exit_code == 1
     assert "Not deployed: " in refused.output
+    assert "what it did not show" in refused.output
     assert "Champion: version 1, as before." in refused.output
     bare = thumbrank("promote", "--force")
-    assert bare.exit_code == 1
-    assert "thumbrank: A forced promotion needs a reason" in bare.output
+    assert bare.exit_code == 2
+    assert "a forced promotion needs a reason" in bare.output
+    assert "did not show" not in bare.output, "that is said before anything is looked up"
     assert thumbrank("promote", "--force", "--why", "a test").exit_code == 0
     assert shop.champion == 2
 
@@ -360,7 +384,7 @@ def test_the_asset_promotes_and_shows_its_reasons(shop, database_url, monkeypatc
     monkeypatch.setenv("THUMBRANK_HOME", str(shop.home))
     job = build_defs().resolve_job_def("train_and_deploy")
 
-    def deployed():
+    def deployed() -> tuple[dict[str, Any], str]:
         with dg.DagsterInstance.ephemeral() as instance:
             result = job.execute_in_process(instance=instance, asset_selection=[dg.AssetKey("deployed_model")])
             [event] = result.get_asset_materialization_events()
@@ -378,4 +402,4 @@ def test_the_asset_promotes_and_shows_its_reasons(shop, database_url, monkeypatc
     shop.make(2, said=verdict(None))
     metadata, _ = deployed()
     assert (metadata["champion_version"], metadata["changed"], metadata["decision"]) == (1, False, "refused")
-    assert "run evaluation_report again" in metadata["because"]
+    assert "run `thumbrank evaluate` or evaluation_report again" in metadata["because"]

@@ -176,7 +176,7 @@ def test_what_a_running_collection_keeps_is_not_for_others_until_it_ends(db):
     assert f"({kept:,} units) is kept for other niches' running collections" in str(refused)
     assert prepay(db, tech, "search", kept - 4) == kept - 4, "what is kept for it is its own"
     with db.connection() as connection:
-        assert news.standing(connection, "search").kept_for_others == 4
+        assert news.status(connection, "search").kept_for_others == 4
     tech.release()
     assert prepay(db, news, "search", 1000) == 4
     assert ledger(db)["search"] == LIMITS.search
@@ -200,7 +200,7 @@ def test_the_share_of_a_collection_that_died_is_free_after_ten_minutes(db):
             connection.execute(
                 "update thumbrank.quota_ledger set renewed_at = now() - make_interval(mins => %s)", (minutes,)
             )
-            assert news.standing(connection, "default").kept_for_others == kept
+            assert news.status(connection, "default").kept_for_others == kept
 
 
 def test_spending_shows_that_a_collection_is_alive(db):
@@ -210,13 +210,13 @@ def test_spending_shows_that_a_collection_is_alive(db):
         connection.execute("update thumbrank.quota_ledger set renewed_at = now() - interval '11 minutes'")
     tech.attempt("default")
     with db.connection() as connection:
-        assert account(db, "news").standing(connection, "default").kept_for_others == LIMITS.default // SHARE - 1
+        assert account(db, "news").status(connection, "default").kept_for_others == LIMITS.default // SHARE - 1
 
 
 def test_a_share_is_of_a_day_and_not_of_the_next(db):
     account(db).reserve()
     with db.connection() as connection:
-        tomorrow = account(db, "news", now=NOON + timedelta(days=1)).standing(connection, "default")
+        tomorrow = account(db, "news", now=NOON + timedelta(days=1)).status(connection, "default")
     assert (tomorrow.kept_for_others, tomorrow.left) == (0, LIMITS.default)
 
 

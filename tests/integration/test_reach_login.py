@@ -10,10 +10,12 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime
+from typing import Any
 
 import dagster as dg
 import httpx
 import pytest
+from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from tests.integration.reaching import (
@@ -109,10 +111,12 @@ def test_without_a_browser_the_address_is_printed_and_a_guess_a_preconnection_an
     child = subprocess.Popen(
         [*COMMAND, "login", "--no-browser"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+    assert child.stdout is not None
     address = next(line.strip() for line in child.stdout if line.startswith("http"))
     browser = Browser(owner)
     browser.open(address)
     out, err = child.communicate(timeout=60)
+    assert browser.thread is not None
     browser.thread.join(timeout=10)
     assert child.returncode == 0, err
     assert "Waiting for the owner's consent" in err
@@ -145,6 +149,7 @@ def test_ctrl_c_while_it_waits_leaves_nothing(environment, db):
     child = subprocess.Popen(
         [*COMMAND, "login", "--no-browser"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+    assert child.stdout is not None
     address = next(line.strip() for line in child.stdout if line.startswith("http"))
     child.send_signal(signal.SIGINT)
     _, err = child.communicate(timeout=30)
@@ -219,7 +224,7 @@ def test_a_token_is_private_from_its_first_moment_whatever_the_umask(tmp_path, u
 def consent_of(owner_id):
     return Consent(
         owner_id=owner_id,
-        refresh_token="1//secret-refresh-token",
+        refresh_token=SecretStr("1//secret-refresh-token"),
         client_id="c",
         token_uri="https://oauth2.googleapis.com/token",
         granted_at=datetime(2026, 8, 1, tzinfo=UTC),
@@ -239,6 +244,14 @@ def test_a_token_that_cannot_be_written_leaves_the_last_one_and_no_piece_of_the_
         store.write(consent_of(owner_id).model_copy(update={"client_id": "d"}))
     assert [path.name for path in store.folder.iterdir()] == [f"{owner_id}.json"]
     assert store.path(owner_id).read_bytes() == kept
+
+
+def test_what_a_killed_login_left_is_no_owner_and_goes_with_the_consent(tmp_path):
+    store, owner_id = TokenStore(tmp_path / "owners"), "UC" + "a" * 22
+    store.folder.mkdir()
+    (store.folder / f"{owner_id}.json.part").write_text("half a token")
+    assert (store.owners(), store.delete(owner_id)) == ([], False)
+    assert list(store.folder.iterdir()) == []
 
 
 def test_a_token_that_others_can_read_or_that_is_broken_is_refused_without_showing_it(tmp_path):
@@ -359,14 +372,14 @@ def test_a_second_command_waits_for_the_first(thumbrank, reach, owner, environme
     log_in(reach, owner)
     with reach.tokens.locked():
         child = subprocess.Popen([*COMMAND, "sync"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        assert "waiting for it" in child.stderr.readline()
+        assert child.stderr is not None and "waiting for it" in child.stderr.readline()
         time.sleep(0.1)
         assert child.poll() is None
     child.communicate(timeout=30)
     assert child.returncode == 0
 
 
-def materialize():
+def materialize() -> tuple[dict[str, Any], dg.AssetCheckEvaluation]:
     with dg.DagsterInstance.ephemeral() as instance:
         result = dg.materialize([owner_reach], resources={"state": StateResource()}, instance=instance)
     [event] = result.get_asset_materialization_events()
@@ -402,4 +415,4 @@ def test_a_report_that_cannot_be_read_fails_the_asset_s_check_and_not_its_run(en
     metadata, check = materialize()
     assert metadata["rows"] == 0
     assert not check.passed
-    assert "cannot be read" in check.metadata["problems"].value
+    assert "cannot be read" in str(check.metadata["problems"].value)

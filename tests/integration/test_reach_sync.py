@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import httpx
 import psycopg
@@ -161,7 +162,8 @@ def test_each_owner_s_click_rates_follow_the_world_s_true_effects(reach, google,
         if len(rates) >= 12:
             enough += 1
             truth = owned_world.true_effect([rate.video_id for rate in rates])
-            assert spearmanr([rate.click_rate for rate in rates], truth).statistic > 0.5, owner_id
+            correlation: Any = spearmanr([rate.click_rate for rate in rates], truth)
+            assert correlation.statistic > 0.5, owner_id
     assert enough >= 2
 
 
@@ -384,9 +386,8 @@ def test_an_older_issue_that_is_listed_later_never_replaces_a_newer_one(logged_i
 
 
 def test_of_two_syncs_at_once_the_older_issue_loses_also_when_it_is_written_last(logged_in, google, db, owner):
-    report = Report(
-        "1", *(datetime(2026, 7, day, 7, tzinfo=UTC) for day in (30, 31)), datetime(2026, 8, 5, tzinfo=UTC), ""
-    )
+    begin, end = (datetime(2026, 7, day, 7, tzinfo=UTC) for day in (30, 31))
+    report = Report("1", begin, end, datetime(2026, 8, 5, tzinfo=UTC), "")
     newer = ReachTable((ReachRow(date(2026, 7, 30), "v", 100, 0.1),), 0)
     older = ReachTable((ReachRow(date(2026, 7, 30), "v", 80, 0.2),), 0)
     assert replace_report(db, owner, report, newer) is not None
@@ -396,9 +397,8 @@ def test_of_two_syncs_at_once_the_older_issue_loses_also_when_it_is_written_last
 
 
 def test_what_was_read_for_an_owner_who_logged_out_in_the_meantime_is_not_written(logged_in, db, owner):
-    report = Report(
-        "1", *(datetime(2026, 7, day, 7, tzinfo=UTC) for day in (30, 31)), datetime(2026, 8, 5, tzinfo=UTC), ""
-    )
+    begin, end = (datetime(2026, 7, day, 7, tzinfo=UTC) for day in (30, 31))
+    report = Report("1", begin, end, datetime(2026, 8, 5, tzinfo=UTC), "")
     logout(logged_in, owner)
     with pytest.raises(ReachError, match="was logged out"):
         replace_report(db, owner, report, ReachTable((ReachRow(date(2026, 7, 30), "v", 100, 0.1),), 0))
@@ -523,7 +523,7 @@ def test_a_process_killed_between_download_and_commit_leaves_a_state_that_the_ne
         child = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 60
         waiting = "select count(*) from pg_locks where not granted and relation = 'thumbrank.reach_daily'::regclass"
-        while not blocker.execute(waiting).fetchone()[0]:
+        while blocker.execute(waiting).fetchone() == (0,):
             assert time.monotonic() < deadline and child.poll() is None
             time.sleep(0.02)
         child.send_signal(signal.SIGKILL)

@@ -19,7 +19,8 @@ def mlflow_database(tmp_path_factory):
 
 @pytest.fixture
 def shop(tmp_path, mlflow_database):
-    return Shop.opened(None, tmp_path, mlflow_database)  # no test here needs Postgres
+    # No test here needs Postgres.
+    return Shop.opened(None, tmp_path, mlflow_database)  # pyright: ignore[reportArgumentType]
 
 
 @pytest.fixture
@@ -97,7 +98,7 @@ def test_a_bundle_loads_and_scores_in_a_process_of_its_own(shop):
 def test_a_damaged_bundle_does_not(shop):
     shop.make(1)
     shop.spoil(1)
-    assert "sha256 differs" in loads_cleanly(shop.folder(1))
+    assert "sha256 differs" in str(loads_cleanly(shop.folder(1)))
 
 
 @pytest.mark.parametrize(
@@ -111,6 +112,7 @@ def test_a_process_that_differs_or_hangs_is_one_sentence(shop, monkeypatch, name
     shop.make(1)
     monkeypatch.setattr(clean_process, name, value)
     found = loads_cleanly(shop.folder(1))
+    assert found is not None
     assert says in found
     assert "\n" not in found
 
@@ -121,5 +123,5 @@ def test_what_the_other_process_says_is_passed_on(shop, monkeypatch):
     shop.spoil(1)
     monkeypatch.setattr(clean_process, "load_bundle", lambda folder: None)
     monkeypatch.setattr(clean_process, "_scores", lambda bundle: here)
-    assert "does not load and score in a process of its own: " in loads_cleanly(shop.folder(1))
-    assert "sha256 differs" in loads_cleanly(shop.folder(1))
+    assert "does not load and score in a process of its own: " in str(loads_cleanly(shop.folder(1)))
+    assert "sha256 differs" in str(loads_cleanly(shop.folder(1)))

@@ -7,40 +7,22 @@ import dagster as dg
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from mlflow.tracking import MlflowClient
+from torch.multiprocessing.spawn import spawn
 
-from tests.integration.conftest import store_videos
+from tests.integration import learning
+from tests.integration.learning import ASKED
 from tests.integration.retention_house import House
-from tests.integration.test_labels import label
-from tests.integration.test_training_data import channel_in, embed
 from thumbrank_core.model.bundle import load_card
 from thumbrank_core.registry import Registry
 from thumbrank_core.retraining import Request, retrain
 from thumbrank_core.store.database import Database
 from thumbrank_core.training.tracking.mlflow import MlflowTracker
-from thumbrank_dagster.defs.train.assets import trained_model
-from thumbrank_dagster.resources.state import StateResource
-
-ASKED = Request(("tech",), overrides={"epochs": 2, "hidden_dim": 8}, encoders="tiny")
 
 
 @pytest.fixture
 def learnable(db, images, world):
-    """Three training channels and two validation channels in tech, six videos each, every picture another."""
-    ids = [channel_in(split, number) for split, count in (("train", 3), ("validation", 2)) for number in range(count)]
-    store_videos(
-        db,
-        images,
-        world,
-        {name: [(40 + d, 5_000 + 900 * ((d * 5 + i) % 7)) for d in range(6)] for i, name in enumerate(ids)},
-    )
-    with db.connection() as connection:
-        connection.execute(
-            "update thumbrank.picture_versions set sha256 = sha256(int8send(video_key)), phash = hashint8extended(video_key, 0)"
-        )
-    embed(db)
-    label(db)
+    learning.fill(db, images, world)
     return db
 
 
@@ -48,6 +30,7 @@ def told(settings):
     """The states of the runs that MLflow knows."""
     client = MlflowClient(tracking_uri=settings.tracking_uri)
     experiment = client.get_experiment_by_name(MlflowTracker.EXPERIMENT)
+    assert experiment is not None
     return [run.info.status for run in client.search_runs([experiment.experiment_id])]
 
 
@@ -55,8 +38,10 @@ def test_nothing_is_trained_or_logged_twice_and_an_older_version_is_the_challeng
     settings = House(learnable, tmp_path, {}).settings
     first = retrain(ASKED, learnable, settings)
     other = retrain(Request(("tech",), overrides=ASKED.overrides | {"seed": 1}, encoders="tiny"), learnable, settings)
+    assert first is not None and other is not None
     assert [done.version.number for done in (first, other)] == [1, 2]
     again = retrain(ASKED, learnable, settings)
+    assert again is not None
     assert (first.run.trained, again.run.trained) == (True, False)
     assert again.version == first.version == Registry(settings.tracking_uri).challenger()
     assert told(settings) == ["FINISHED"] * 2
@@ -76,23 +61,17 @@ def _one_of_two(rank, url, home, store):
 
 def test_of_two_processes_the_first_one_logs_and_registers(learnable, database_url, tmp_path):
     settings = House(learnable, tmp_path, {}).settings
-    mp.spawn(_one_of_two, args=(database_url, tmp_path, str(tmp_path / "store")), nprocs=2)
+    spawn(_one_of_two, args=(database_url, tmp_path, str(tmp_path / "store")), nprocs=2)
     assert Registry(settings.tracking_uri).challenger().number == 1
     assert told(settings) == ["FINISHED"]
     assert len(list(settings.models.glob("*/bundle.json"))) == 1
-
-
-def _as_configured(monkeypatch, database_url, tmp_path):
-    """What a process of its own finds the same database and folders by."""
-    monkeypatch.setenv("DATABASE_URL", database_url)
-    monkeypatch.setenv("THUMBRANK_HOME", str(tmp_path))
 
 
 @pytest.mark.slow
 def test_the_command_line_trains_in_two_processes_and_finds_what_they_registered(
     learnable, database_url, tmp_path, monkeypatch
 ):
-    _as_configured(monkeypatch, database_url, tmp_path)
+    learning.configure(monkeypatch, database_url, tmp_path)
     command = [
         sys.executable,
         "-m",
@@ -115,18 +94,13 @@ def test_the_command_line_trains_in_two_processes_and_finds_what_they_registered
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Function `PipesMessageReader.expected_writer_count` is currently in preview")
 def test_dagster_trains_in_two_processes_through_pipes_and_shows_what_they_said(
     learnable, database_url, tmp_path, monkeypatch
 ):
-    _as_configured(monkeypatch, database_url, tmp_path)
-    config = {"niches": ["tech"], "encoders": "tiny", "workers": 2, "overrides": ASKED.overrides}
+    learning.configure(monkeypatch, database_url, tmp_path)
     with dg.DagsterInstance.ephemeral() as instance:
-        done = dg.materialize(
-            [trained_model],
-            resources={"state": StateResource()},
-            run_config={"ops": {"trained_model": {"config": config}}},
-            instance=instance,
-        )
+        done = learning.materialise(instance, workers=2, overrides=ASKED.overrides)
         said = " ".join(entry.user_message for entry in instance.all_logs(done.run_id))
     [found] = done.asset_materializations_for_node("trained_model")
     assert found.metadata["version"].value == 1

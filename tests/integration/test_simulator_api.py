@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from typing import Any
 
 import httplib2
 import httpx
@@ -42,13 +43,13 @@ def api(server: SimulatorServer) -> Iterator[httpx.Client]:
         yield client
 
 
-def get(api: httpx.Client, resource: str, **params: object) -> dict:
+def get(api: httpx.Client, resource: str, **params: Any) -> dict:
     answer = api.get(f"/youtube/v3/{resource}", params=params)
     assert answer.status_code == 200, answer.text
     return answer.json()
 
 
-def refused(api: httpx.Client, resource: str, status: int, **params: object) -> dict:
+def refused(api: httpx.Client, resource: str, status: int, **params: Any) -> dict:
     answer = api.get(f"/youtube/v3/{resource}", params=params)
     assert answer.status_code == status, answer.text
     error = answer.json()["error"]
@@ -66,7 +67,7 @@ def google_client(server: SimulatorServer, key: str = "a key"):
         "youtube",
         "v3",
         http=httplib2.Http(timeout=10),
-        requestBuilder=request,
+        requestBuilder=request,  # pyright: ignore[reportArgumentType] - whatever makes a request will do
         static_discovery=True,
         cache_discovery=False,
         client_options={"api_endpoint": server.endpoint},
@@ -227,7 +228,8 @@ def test_a_search_finds_a_niche_escapes_titles_and_stops_at_five_hundred(api: ht
     assert any("&#39;" in title for title in escaped) and any("&amp;" in title for title in escaped)
     assert all(set(item["snippet"]["thumbnails"]) == {"default", "medium", "high"} for item in found)
     beauty = get(api, "search", part="snippet", type="video", q="makeup tutorial", maxResults=50)
-    owners = {world.find_channel(item["snippet"]["channelId"]).niche for item in beauty["items"]}
+    channels = [world.find_channel(item["snippet"]["channelId"]) for item in beauty["items"]]
+    owners = {channel.niche if channel is not None else None for channel in channels}
     assert owners == {"beauty"}
     assert beauty["pageInfo"]["totalResults"] >= 50
 
@@ -343,6 +345,7 @@ def test_the_child_dies_with_a_parent_that_is_killed_and_outlives_a_mere_thread(
         "time.sleep(60)\n"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
         pid, endpoint = parent.stdout.readline().split()
         assert httpx.get(f"{endpoint}/vi/x/default.jpg", trust_env=False).status_code == 404
         os.kill(parent.pid, signal.SIGKILL)

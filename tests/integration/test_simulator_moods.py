@@ -4,6 +4,7 @@ import io
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -43,7 +44,7 @@ def api(server: SimulatorServer) -> Iterator[httpx.Client]:
         yield client
 
 
-def ask(api: httpx.Client, resource: str, **params: object) -> httpx.Response:
+def ask(api: httpx.Client, resource: str, **params: Any) -> httpx.Response:
     return api.get(f"/youtube/v3/{resource}", params=params)
 
 
@@ -60,10 +61,10 @@ def public(world: World) -> list[str]:
 
 
 def a_channel(world: World) -> str:
-    return world.find_video(public(world)[0]).channel.id
+    return world.video(public(world)[0]).channel.id
 
 
-def rows(api: httpx.Client, channel: str, **params: object) -> tuple[list[str], str | None]:
+def rows(api: httpx.Client, channel: str, **params: Any) -> tuple[list[str], str | None]:
     body = ask(api, "playlistItems", part="contentDetails", playlistId=f"UU{channel[2:]}", **params).json()
     return [item["contentDetails"]["videoId"] for item in body["items"]], body.get("nextPageToken")
 
@@ -191,7 +192,7 @@ def test_bad_pictures(server: SimulatorServer, api: httpx.Client, world: World):
 
 
 def test_an_upload_while_a_playlist_is_read_shifts_its_rows(server: SimulatorServer, api: httpx.Client, world: World):
-    channel = world.find_video(public(world)[-1]).channel.id
+    channel = world.video(public(world)[-1]).channel.id
     before, _ = rows(api, channel, maxResults=50)
     server.set_faults({"upload_midcrawl": 1.0})
     first, token = rows(api, channel, maxResults=20)

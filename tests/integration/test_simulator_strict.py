@@ -4,6 +4,7 @@ import gzip
 import json
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -35,7 +36,7 @@ def api(world: World) -> Iterator[TestClient]:
         yield client
 
 
-def get(api: TestClient, resource: str, **params: object) -> dict:
+def get(api: TestClient, resource: str, **params: Any) -> dict:
     answer = api.get(f"/youtube/v3/{resource}", params=params)
     assert answer.status_code == 200, answer.text
     return answer.json()
@@ -46,7 +47,7 @@ def refusal(api: TestClient, request: str) -> tuple[int, str]:
     return answer.status_code, answer.json()["error"]["errors"][0]["reason"]
 
 
-def items(api: TestClient, world: World, part: str, **params: object) -> Iterator[dict]:
+def items(api: TestClient, world: World, part: str, **params: Any) -> Iterator[dict]:
     listed = [video.id for video in world.videos if video.is_listed]
     for start in range(0, len(listed), 50):
         yield from get(api, "videos", part=part, id=",".join(listed[start : start + 50]), **params)["items"]
@@ -258,7 +259,7 @@ def test_a_search_honours_filters_that_only_videos_have(api: TestClient, world: 
 
 
 def test_the_same_search_finds_the_same_unless_searches_vary(world: World):
-    def ids(client: TestClient, **params: object) -> list[str]:
+    def ids(client: TestClient, **params: Any) -> list[str]:
         body = get(client, "search", part="id", type="video", q="tech", maxResults=50, **params)
         return [item["id"]["videoId"] for item in body["items"]]
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -15,7 +16,7 @@ from thumbrank_core.exclusions import Exclusions
 from thumbrank_core.niches import load_niches
 from thumbrank_core.policy import load_policy
 from thumbrank_core.youtube.client import YouTube
-from thumbrank_core.youtube.crawl import Job, Tally
+from thumbrank_core.youtube.crawl import CrawlContext, Tally
 from thumbrank_core.youtube.errors import (
     FatalYouTubeError,
     KeyRefusedError,
@@ -26,7 +27,7 @@ from thumbrank_core.youtube.errors import (
 )
 from thumbrank_core.youtube.lifetimes import Lifetimes
 from thumbrank_core.youtube.records import channel_of, counts_of, kind_of, thumbnail_url, time_of, video_of
-from thumbrank_core.youtube.stages.base import Step
+from thumbrank_core.youtube.stages.base import PageTask
 from thumbrank_core.youtube.stages.discover import Discover
 
 pytestmark = pytest.mark.real
@@ -175,16 +176,17 @@ def test_every_recorded_channel_is_read():
     assert any(channel.get("statistics") for channel in channels)
 
 
-def job_without_a_crawl():
+def context_without_a_crawl():
     """Enough of a job to read an answer: what it found does not depend on when the collection began."""
-    return Job("tech", load_niches()["tech"], load_policy(), Exclusions({}, {}), "youtube_api", None, Tally())
+    crawl: Any = None
+    return CrawlContext("tech", load_niches()["tech"], load_policy(), Exclusions({}, {}), "youtube_api", crawl, Tally())
 
 
 def test_every_recorded_search_gives_its_channels_whatever_kind_of_thing_it_found():
-    stage = Discover(job_without_a_crawl())
+    stage = Discover(context_without_a_crawl())
     for name, body in recorded("search").items():
         with replaying(body) as (api, _):
-            found = stage._channels(Step("video:x", None, 2), ask(api, "search"))
+            found = stage._channels(PageTask("video:x", None, 2), ask(api, "search"))
         in_order = [item["id"].get("channelId") or item["snippet"]["channelId"] for item in body["items"]]
         assert list(found) == list(dict.fromkeys(in_order)), name
         assert list(found.values()) == [100 + in_order.index(channel) for channel in found], name
@@ -201,7 +203,7 @@ def test_recorded_search_ids_are_of_videos_and_of_channels_and_a_playlist_s_coun
     }
     with replaying({"items": [playlist, {"id": {}}]}) as (api, _):
         answer = ask(api, "search")
-    assert Discover(job_without_a_crawl())._channels(Step("channel:x", None, 0), answer) == {
+    assert Discover(context_without_a_crawl())._channels(PageTask("channel:x", None, 0), answer) == {
         "UC_x5XG1OV2P6uZZ5FSM9Ttw": 0
     }
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.contact_sheet import contact_sheet
 from thumbrank_core.features.signals.combine import combine, correlations, mean_off_diagonal
-from thumbrank_core.features.signals.contact_sheet import contact_sheet
 from thumbrank_core.features.signals.definitions import MEASURES, SIGNALS
 from thumbrank_core.features.signals.measure import measure
 

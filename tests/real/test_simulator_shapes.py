@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -56,7 +57,7 @@ def world() -> World:
     return build_world(SETTINGS)
 
 
-def simulated(world: World, *requests: tuple[str, dict[str, object]]) -> list[dict]:
+def simulated(world: World, *requests: tuple[str, dict[str, Any]]) -> list[dict]:
     async def ask() -> list[dict]:
         transport = httpx.ASGITransport(create_app(world))
         async with httpx.AsyncClient(transport=transport, base_url="http://youtube") as client:

@@ -17,14 +17,14 @@ from thumbrank_core.evaluation.figures import (
     Bin,
     Calibration,
     Covered,
+    EvaluatedPairs,
     Evaluation,
-    Measured,
     OwnerFigures,
     Scored,
     Slice,
     SubScores,
 )
-from thumbrank_core.evaluation.gate import Condition, Verdict
+from thumbrank_core.evaluation.gate import Condition, Status, Verdict
 from thumbrank_core.evaluation.leak_alarm import LeakAlarm
 from thumbrank_core.features.signals.definitions import SIGNALS
 from thumbrank_core.labels.growth import GrowthFit
@@ -62,7 +62,7 @@ SLICES = {
     "duration": ("both under 4 minutes", "both 4 to 20 minutes", "both over 20 minutes", "of two lengths"),
     "text": ("text in both", "text in one", "no text"),
     "face": ("face in both", "face in one", "no face"),
-    "new channels": ("fewer than 10 videos", "10 videos and more"),
+    "channel's videos": ("fewer than 10 videos", "10 videos and more"),
 }
 OWNERS = [
     OwnerFigures("UC_the_first_owner_0000", 31, 0.9393),
@@ -78,7 +78,7 @@ def measured(name, n_pairs=6537, n_channels=97, shift=0.0, champion=False, ceili
     accuracy = {scorer: value + shift for scorer, value in ACCURACY.items()}
     accuracy |= {CHAMPION: 0.651 + shift} if champion else {}
     accuracy |= {CEILING: 0.708 + shift} if ceiling else {}
-    return Measured(
+    return EvaluatedPairs(
         name,
         n_pairs,
         n_channels,
@@ -132,9 +132,9 @@ def calibration():
 def sub_scores():
     generator = np.random.default_rng(3)
     heads = generator.normal(size=(400, 6)) + 0.8 * generator.normal(size=(400, 1))
-    agreement = dict(zip(SIGNALS, (0.62, 0.71, 0.38, None, 0.44, -0.07), strict=True))
-    n = dict(zip(SIGNALS, (1164, 1164, 1020, 2, 980, 1164), strict=True))
-    return SubScores(agreement, n, np.corrcoef(heads.T))
+    agreement: dict[str, float | None] = dict(zip(SIGNALS, (0.62, 0.71, 0.38, None, 0.44, -0.07), strict=True))
+    n: dict[str, int] = dict(zip(SIGNALS, (1164, 1164, 1020, 2, 980, 1164), strict=True))
+    return SubScores(agreement, n, np.asarray(np.corrcoef(heads.T)))
 
 
 def evaluation(dataset, *, rich=True, n_channels=97):
@@ -163,7 +163,7 @@ def evaluation(dataset, *, rich=True, n_channels=97):
     )
 
 
-def verdict(status="pass"):
+def verdict(status: Status = "pass"):
     passed = status == "pass"
     conditions = (
         Condition("enough channels", True, "97 unseen channels are enough: 50 are asked.", 97, 50),

@@ -5,6 +5,12 @@ import itertools
 import numpy as np
 
 from thumbrank_core.training.dataset import Dataset, Items, Pairs
+from thumbrank_core.training.pipeline import TrainingPipeline, new_model
+
+
+def train(dataset, recipe, trackers=()):
+    """The data set learnt by the recipe, its weights drawn from the recipe's seed."""
+    return TrainingPipeline(new_model(dataset, recipe), recipe=recipe, data=dataset, trackers=trackers).train()
 
 
 def planted(effect=1.0, *, n_channels=120, videos=12, width=12, noise=0.7, seed=0, sources=("import",), cut_day=None):

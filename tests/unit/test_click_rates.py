@@ -1,13 +1,14 @@
 """Real click-through rates: weighted by impressions, no day counted twice."""
 
 from datetime import UTC, date, datetime
+from typing import Any
 
 import pytest
 
-from thumbrank_core.labels.click_rates import ClickRate, PeriodReach, rates_of
+from thumbrank_core.labels.click_rates import ClickRate, PeriodReach, Source, rates_of
 
 
-def row(video, first, last, impressions, rate, *, source="studio", issued=1):
+def row(video, first, last, impressions, rate, *, source: Source = "studio", issued=1):
     return PeriodReach(
         video,
         source,
@@ -31,7 +32,8 @@ def only(found):
 def test_a_rate_is_clicks_over_impressions_and_never_a_mean_of_rates():
     found = only(rates_of([day("v", 1, 1000, 0.05), day("v", 2, 10, 0.9), day("v", 3, 0, None)]))
     # (1000 x 0.05 + 10 x 0.9) / 1010 = 59 / 1010; the mean of the rates would be 0.475.
-    assert found == ClickRate("v", 1010, 59, pytest.approx(59 / 1010), date(2026, 7, 1), date(2026, 7, 3))
+    rate: Any = pytest.approx(59 / 1010)
+    assert found == ClickRate("v", 1010, 59, rate, date(2026, 7, 1), date(2026, 7, 3))
 
 
 def test_videos_come_each_with_its_own_rate_whatever_the_order_of_rows():

@@ -32,7 +32,7 @@ def history(epochs=8, **changed):
     ]
 
 
-def found(records, margin=0.1, best_epoch=7, pairs=1000):
+def found(records, margin: float | None = 0.1, best_epoch=7, pairs=1000):
     return {
         finding.kind: finding.sentence
         for finding in diagnose(records, margin=margin, best_epoch=best_epoch, n_validation_pairs=pairs)
@@ -41,6 +41,16 @@ def found(records, margin=0.1, best_epoch=7, pairs=1000):
 
 def test_a_model_that_learns_is_left_in_peace():
     assert found(history()) == {}
+
+
+def test_a_first_epoch_that_stays_the_best_is_said():
+    falling = history(validation_accuracy=[0.62, 0.61, 0.6, 0.6, 0.59, 0.58, 0.58, 0.57])
+    said = found(falling, best_epoch=0)["first_epoch_best"]
+    for part in ("best of 8", "0.6200", "0.5700 in the last (1,000 validation pairs)", "--lr", "--seed"):
+        assert part in said
+    assert found(falling, best_epoch=1) == {}, "another one was"
+    assert found(falling, best_epoch=0, pairs=199) == {}, "so few that luck decides"
+    assert found(falling[:4], best_epoch=0) == {}, "four epochs are not yet a training"
 
 
 def test_no_epochs_no_findings():

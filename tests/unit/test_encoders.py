@@ -1,6 +1,7 @@
 """CLIP's towers and MiniLM: the very vectors that a plain call of their makers' code gives."""
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def squares(jpegs) -> torch.Tensor:
 
 def plain(pictures: list[Image.Image]) -> np.ndarray:
     """What anyone would write with transformers."""
-    model = CLIPModel.from_pretrained(FOLDER, dtype=torch.float32).eval()
+    model: Any = CLIPModel.from_pretrained(FOLDER, dtype=torch.float32).eval()
     processor = CLIPImageProcessorPil.from_pretrained(FOLDER)
     pixels = processor(pictures, return_tensors="pt")["pixel_values"]
     with torch.no_grad():
@@ -73,7 +74,8 @@ def test_lower_precision_keeps_a_cosine_of_999_in_a_thousand(precision, squares)
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_lower_precision_keeps_the_titles_too(precision):
     titles = ["My phone", "The best budget phone you can buy this year, and why I returned it after a week"]
-    for encoder, spec in ((CaptionEncoder, TINY.caption), (TitleEncoder, TINY.title)):
+    kinds: list[tuple[type[Any], Any]] = [(CaptionEncoder, TINY.caption), (TitleEncoder, TINY.title)]
+    for encoder, spec in kinds:
         full, lower = (
             encoder(kind).encode(titles) for kind in (spec, spec.model_copy(update={"precision": precision}))
         )
@@ -97,7 +99,7 @@ def test_an_empty_batch_is_no_vector():
 def test_captions_equal_a_plain_transformers_call_whatever_their_neighbours():
     titles = ["My phone", "The best budget phone you can buy this year, and why I returned it after a week"]
     tokens = AutoTokenizer.from_pretrained(FOLDER)(titles, padding=True, return_tensors="pt")
-    model = CLIPModel.from_pretrained(FOLDER, dtype=torch.float32).eval()
+    model: Any = CLIPModel.from_pretrained(FOLDER, dtype=torch.float32).eval()
     with torch.no_grad():
         found = model.get_text_features(**tokens).pooler_output
     theirs = torch.nn.functional.normalize(found, dim=-1).numpy()

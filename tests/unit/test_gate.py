@@ -8,7 +8,7 @@ import yaml
 
 from thumbrank_core.bootstrap import Interval
 from thumbrank_core.evaluation.floors import FloorsError, load_gate
-from thumbrank_core.evaluation.gate import Champion, DataCounts, Figures, SliceLead, Verdict, decide, staleness
+from thumbrank_core.evaluation.gate import Champion, DataCounts, GateInputs, SliceLead, Verdict, decide, staleness
 from thumbrank_core.paths import config_file
 
 FLOORS = load_gate()
@@ -21,7 +21,7 @@ def around(value, by=0.01):
     return Interval(value, value - by, value + by)
 
 
-GOOD = Figures(
+GOOD = GateInputs(
     phase=1,
     test_set=LATER,
     n_channels=90,
@@ -93,7 +93,7 @@ REFUSED = [
         {},
         replace(CHAMPION, slices=(SliceLead("niche", "news", 30, around(-0.03)),)),
         "no slice lost",
-        r"lost over 2 points in niche news -0\.030 \(-0\.040 to -0\.020\), 30 channels",
+        r"lost over 2 points in niche \(news\) -0\.030 \(-0\.040 to -0\.020\), 30 channels",
     ),
     (
         "fewer niches",
@@ -102,7 +102,13 @@ REFUSED = [
         "covers the champion's niches",
         "also covers beauty",
     ),
-    ("another test set", {}, replace(CHAMPION, test_set="b" * 64), "same test set", "run evaluation_report again"),
+    (
+        "another test set",
+        {},
+        replace(CHAMPION, test_set="b" * 64),
+        "same test set",
+        "run `thumbrank evaluate` or evaluation_report again",
+    ),
     (
         "a champion that cannot score",
         {},
@@ -250,7 +256,7 @@ def test_it_refuses_and_says_why(changes, champion, condition, says):
     [
         (None, None, None),
         (3, 3, None),
-        (3, 4, "the champion was version 3 and is version 4 now; run evaluation_report again"),
+        (3, 4, "the champion was version 3 and is version 4 now; run `thumbrank evaluate` or evaluation_report again"),
         (None, 4, "the champion was none and is version 4 now"),
         (3, None, "the champion was version 3 and is none now"),
     ],

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
+from torch.multiprocessing.spawn import spawn
 
-from tests.unit.synthetic import planted
+from tests.unit.synthetic import planted, train
 from thumbrank_core.model.bundle import EpochRecord
 from thumbrank_core.model.dropout import Dropout
 from thumbrank_core.model.network import Batch, ThumbnailRankingModel
@@ -20,7 +20,7 @@ from thumbrank_core.training.batches import Layout, Steps, Worker
 from thumbrank_core.training.checkpoint import CheckpointError
 from thumbrank_core.training.dataset import SPLITS, DatasetError
 from thumbrank_core.training.ongoing import TrainingError
-from thumbrank_core.training.pipeline import LAST, TrainingPipeline, new_model, train
+from thumbrank_core.training.pipeline import LAST, TrainingPipeline, new_model
 from thumbrank_core.training.recipe import load_recipe
 
 SHORT = load_recipe(
@@ -123,13 +123,17 @@ def test_a_checkpoint_of_other_data_or_damaged_or_foreign_is_refused_in_one_sent
 STILL = SHORT.with_overrides({"dropout": 0.0, "head_dropout": 0.0, "precision": "float32"})
 
 
+def _flat_gradients(parameters):
+    return torch.cat([parameter.grad.flatten() for parameter in parameters])
+
+
 def _gradients(dataset):
     """Of every step of an epoch at the first weights, as the optimiser would see them: (steps, parameters)."""
     run = _pipeline(dataset, STILL).begun()
     seen = []
 
     def look(*_):
-        seen.append(torch.cat([parameter.grad.flatten() for parameter in run.parameters]))
+        seen.append(_flat_gradients(run.parameters))
         for group in run.optimiser.param_groups:
             group["lr"] = group["weight_decay"] = 0.0
 
@@ -152,7 +156,7 @@ def _one_of_two(rank, store, out):
 
 def test_two_processes_train_what_one_does(tmp_path):
     data, _ = planted(n_channels=60)
-    mp.spawn(_one_of_two, args=(str(tmp_path / "store"), str(tmp_path / "rank")), nprocs=2)
+    spawn(_one_of_two, args=(str(tmp_path / "store"), str(tmp_path / "rank")), nprocs=2)
     first, second = (torch.load(tmp_path / f"rank{rank}", weights_only=True) for rank in (0, 1))
     alone = _gradients(data)
     assert alone.abs().amax(1).min() > 0.01
@@ -213,6 +217,7 @@ def test_only_the_sub_score_heads_differ_between_signals(dataset):
     found = train(dataset, SHORT)
     for name, tensor in found.model.state_dict().items():
         assert torch.equal(tensor, without[name]) is not name.startswith("sub_scores."), name
+    assert found.sub_scores is not None
     assert set(found.sub_scores.n.values()) == {int((dataset.items.split == 1).sum())}
 
 
@@ -227,6 +232,7 @@ def test_features_block_by_block_teach_the_heads_what_kept_ones_do(dataset, monk
         assert torch.allclose(tensor, kept.model.state_dict()[name], atol=1e-5), name
         assert torch.equal(tensor, again.model.state_dict()[name]), name
     assert in_blocks.sub_scores == again.sub_scores
+    assert in_blocks.sub_scores is not None and kept.sub_scores is not None
     assert in_blocks.sub_scores.agreement == pytest.approx(kept.sub_scores.agreement, abs=1e-3)
 
 

@@ -44,8 +44,9 @@ def test_an_error_is_explained_through_its_wrappers():
 
 
 def test_a_full_disk_is_explained_and_a_defect_is_not():
-    assert "is full: free space" in explain(OSError(28, "No space left on device", "/data/x"))
-    assert "disk of the database is full" in explain(RuntimeError("could not extend file: No space left on device"))
+    assert "is full: free space" in str(explain(OSError(28, "No space left on device", "/data/x")))
+    full = RuntimeError("could not extend file: No space left on device")
+    assert "disk of the database is full" in str(explain(full))
     assert explain(KeyError("x")) is None
 
 

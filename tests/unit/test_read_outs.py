@@ -7,6 +7,7 @@ import stat
 import numpy as np
 import pytest
 from scipy.special import expit
+from scipy.stats import t as student
 
 from thumbrank_core.store.owner_files import OwnerFiles
 from thumbrank_core.training.owner_rates import OwnerRates
@@ -17,7 +18,7 @@ from thumbrank_core.training.read_outs import (
     ReadOut,
     ReadOutError,
     fit_read_out,
-    load_read_out,
+    read_outs_of,
     write_read_outs,
 )
 
@@ -42,6 +43,17 @@ def fitted(*arguments, **options):
     return found, score, truth
 
 
+def told(found, scores):
+    """Click-through rates and the 95 % interval of each video's own rate, by what a read-out's file holds."""
+    logit = found.intercept + found.slope * scores
+    rate = expit(logit)
+    intercept, both, slope = found.covariance
+    # The scatter of rates, rate (1 - rate) spread, on the scale of log-odds.
+    variance = intercept + 2 * scores * both + scores**2 * slope + found.spread / (rate * (1 - rate))
+    reach = student.ppf(0.975, found.n_videos - 2) * np.sqrt(variance)
+    return rate, expit(logit - reach), expit(logit + reach)
+
+
 @pytest.mark.parametrize(
     ("videos", "scatter", "tail"), [(20, 0.3, 1.2), (80, 0.0, 1.2), (80, 0.3, 0.3), (200, 0.4, 1.6)]
 )
@@ -52,8 +64,8 @@ def test_a_planted_click_through_rate_is_inside_the_interval_as_often_as_it_says
         found, score, truth = fitted(slope=slope, videos=videos, scatter=scatter, tail=tail, seed=seed)
         low, high = found.slope_interval
         slopes.append(low <= slope <= high)
-        told = found.predict(score)
-        rates.append(((told.low <= truth) & (truth <= told.high)).mean())
+        _, lowest, highest = told(found, score)
+        rates.append(((lowest <= truth) & (truth <= highest)).mean())
     assert np.mean(slopes) >= 0.85
     assert 0.85 <= np.mean(rates) <= 1
 
@@ -62,7 +74,7 @@ def test_intercept_and_slope_are_of_the_raw_score():
     found, _, _ = fitted(intercept=-3.0, slope=0.5, videos=400, scatter=0.1, typical=10.0)
     assert found.slope == pytest.approx(0.5, abs=0.03)
     assert found.intercept == pytest.approx(-3.0 - 5 * 0.5, abs=0.15)
-    assert found.predict(np.array([5.0])).rate == pytest.approx(expit(-3.0), rel=0.05)
+    assert told(found, np.array([5.0]))[0] == pytest.approx(expit(-3.0), rel=0.05)
 
 
 def test_a_read_out_says_whether_clicks_follow_the_score_and_what_it_gains_on_videos_left_out():
@@ -85,6 +97,7 @@ def test_one_video_with_a_million_impressions_is_not_the_whole_fit():
     top = int(np.argmax(score))
     impressions[top], rate[top] = 5_000_000, 0.01
     found = fit_read_out(score, OwnerRates(rates.item, rate, impressions), FIRST, MODEL)
+    assert isinstance(found, ReadOut)
     assert found.slope_interval[0] < 0.4 < found.slope_interval[1]
     assert found.direction == "with"
 
@@ -96,7 +109,9 @@ def test_impressions_weigh():
     rate[::2] = np.random.default_rng(1).binomial(20, truth[::2]) / 20
     found = fit_read_out(score, OwnerRates(rates.item, rate, impressions), FIRST, MODEL)
     rest = OwnerRates(rates.item[1::2], rate[1::2], impressions[1::2])
-    assert found.slope == pytest.approx(fit_read_out(score, rest, FIRST, MODEL).slope, abs=0.01)
+    other = fit_read_out(score, rest, FIRST, MODEL)
+    assert isinstance(found, ReadOut) and isinstance(other, ReadOut)
+    assert found.slope == pytest.approx(other.slope, abs=0.01)
     assert found.spread < 1e-3
 
 
@@ -104,6 +119,7 @@ def test_a_handful_of_videos_that_a_score_divides_perfectly_do_not_make_the_slop
     score = np.repeat([0.0, 1.0], 10)
     rates = OwnerRates(np.arange(20), np.repeat([0.0, 1.0], 10), np.full(20, 2_000.0))
     found = fit_read_out(score, rates, FIRST, MODEL)
+    assert isinstance(found, ReadOut)
     assert np.isfinite([found.slope, *found.covariance, found.log_loss, found.spread]).all()
     assert 0 < found.slope < 40
 
@@ -130,13 +146,13 @@ def test_too_little_is_no_read_out_but_one_sentence(tmp_path, rates, says):
     assert isinstance(found, str)
     assert re.search(says, found), found
     assert found.count(".") == 1
-    write_read_outs(tmp_path / "model", MODEL, {FIRST: rates}, scores, np.ones(50, bool))
+    write_read_outs(tmp_path / "model", MODEL, {FIRST: rates}, scores)
     assert list(tmp_path.rglob("*.json")) == []
 
 
 def test_one_score_for_all_videos_is_no_read_out():
     said = fit_read_out(np.zeros(50), rates_of(50, 10_000, 0.05), FIRST, MODEL)
-    assert "one score" in said
+    assert isinstance(said, str) and "one score" in said
 
 
 def two_owners(seed_of_first=0):
@@ -152,33 +168,25 @@ def test_one_owner_s_figures_never_reach_another_s_file(tmp_path):
     folder = tmp_path / "models" / "abcdef"
     files = OwnerFiles(tmp_path / "models")
     scores, owners = two_owners()
-    all_items = np.ones(len(scores), bool)
-    found = write_read_outs(folder, MODEL, owners, scores, all_items)
+    found = write_read_outs(folder, MODEL, owners, scores)
     first, second = (files.path("abcdef", owner) for owner in (FIRST, SECOND))
-    assert found == {owner: load_read_out(folder, MODEL, owner) for owner in (FIRST, SECOND)}
+    assert {owner: [read_out] for owner, read_out in found.items()} == {
+        owner: read_outs_of(files, owner) for owner in (FIRST, SECOND)
+    }
     before = second.read_bytes(), first.read_bytes()
     assert FIRST not in second.read_text()
     owners[FIRST] = OwnerRates(owners[FIRST].item, owners[FIRST].click_rate / 2, owners[FIRST].impressions * 3)
-    write_read_outs(folder, MODEL, owners, scores, all_items)
+    write_read_outs(folder, MODEL, owners, scores)
     assert (second.read_bytes(), first.read_bytes() != before[1]) == (before[0], True)
-    write_read_outs(folder, MODEL, {SECOND: owners[SECOND]}, scores, all_items)
+    write_read_outs(folder, MODEL, {SECOND: owners[SECOND]}, scores)
     assert second.read_bytes() == before[0], "the other's absence changes nothing either"
     assert not first.exists(), "an owner without figures keeps no file"
-
-
-def test_items_that_may_not_be_fitted_on_are_not(tmp_path):
-    scores, owners = two_owners()
-    usable = np.arange(len(scores)) < 80
-    found = write_read_outs(tmp_path / "model", MODEL, owners, scores, usable)
-    assert found[FIRST].n_videos == 80
-    assert "has 0 videos" in found[SECOND]
-    assert OwnerFiles(tmp_path).owners() == {FIRST}
 
 
 def test_files_are_private_from_their_first_moment_on_whatever_was_there(tmp_path):
     files = OwnerFiles(tmp_path)
     (tmp_path / "model" / "owners").mkdir(parents=True, mode=0o755)
-    (tmp_path / "model" / "owners" / f".{FIRST}.unfinished").write_text("of a killed run")
+    (tmp_path / "model" / "owners" / f"{FIRST}.json.part").write_text("of a killed run")
     path = files.write("model", FIRST, "{}\n")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
@@ -190,7 +198,7 @@ def test_an_owner_s_files_go_beside_every_model_and_no_other_s_with_them(tmp_pat
     for model in ("one", "two"):
         for owner in (FIRST, SECOND):
             files.write(model, owner, "{}")
-    (tmp_path / "two" / "owners" / f".{FIRST}.unfinished").write_text("of a killed run")
+    (tmp_path / "two" / "owners" / f"{FIRST}.json.part").write_text("of a killed run")
     assert (len(files.of(FIRST)), files.delete(FIRST), files.delete(FIRST)) == (2, 2, 0)
     assert files.owners() == {SECOND}
     assert [path for path in tmp_path.rglob("*") if FIRST in path.name] == []
@@ -199,22 +207,21 @@ def test_an_owner_s_files_go_beside_every_model_and_no_other_s_with_them(tmp_pat
 @pytest.mark.parametrize("owner", ["../../etc", "", "a/b", "."])
 def test_an_id_that_is_no_file_s_name_gets_a_sentence_and_no_file(tmp_path, owner):
     scores, owners = two_owners()
-    found = write_read_outs(tmp_path / "model", MODEL, {owner: owners[FIRST]}, scores, np.ones(len(scores), bool))
-    assert "is not the id of a channel" in found[owner]
+    found = write_read_outs(tmp_path / "model", MODEL, {owner: owners[FIRST]}, scores)
+    said = found[owner]
+    assert isinstance(said, str) and "is not the id of a channel" in said
     assert list(tmp_path.rglob("*")) == []
 
 
-def test_a_read_out_of_another_model_or_owner_or_a_broken_one_is_refused(tmp_path):
+def test_a_read_out_of_another_owner_or_a_broken_one_is_refused(tmp_path):
     scores, owners = two_owners()
-    folder = tmp_path / "model"
-    write_read_outs(folder, MODEL, owners, scores, np.ones(len(scores), bool))
-    assert load_read_out(folder, MODEL, "UC" + "c" * 22) is None
-    with pytest.raises(ReadOutError, match="another owner or model"):
-        load_read_out(folder, "0" * 64, FIRST)
-    path = OwnerFiles(tmp_path).path("model", FIRST)
-    path.write_text(OwnerFiles(tmp_path).path("model", SECOND).read_text())
-    with pytest.raises(ReadOutError, match="another owner or model"):
-        load_read_out(folder, MODEL, FIRST)
+    files = OwnerFiles(tmp_path)
+    write_read_outs(tmp_path / "model", MODEL, owners, scores)
+    assert read_outs_of(files, "UC" + "c" * 22) == []
+    path = files.path("model", FIRST)
+    path.write_text(files.path("model", SECOND).read_text())
+    with pytest.raises(ReadOutError, match="of another owner"):
+        read_outs_of(files, FIRST)
     path.write_text(json.dumps({"format": 2}))
     with pytest.raises(ReadOutError, match="not a read-out of this version"):
-        load_read_out(folder, MODEL, FIRST)
+        read_outs_of(files, FIRST)

@@ -8,8 +8,13 @@ from html.parser import HTMLParser
 import pytest
 
 from tests.unit import evaluations as made
-from thumbrank_core.evaluation import cards, plots, report
+from thumbrank_core.evaluation import cards, report
+from thumbrank_core.evaluation.gate import Status
 from thumbrank_core.evaluation.pictures import pictures_of
+from thumbrank_core.evaluation.plots.curves import growth_curves, learning_curve
+from thumbrank_core.evaluation.plots.heads import sub_scores
+from thumbrank_core.evaluation.plots.scorers import accuracy_bars
+from thumbrank_core.evaluation.plots.slices import by_margin_and_age, forest, niche_bars
 from thumbrank_core.evaluation.shown import shown_on, without
 from thumbrank_core.policy import load_policy
 from thumbrank_core.store.images import ImageStore
@@ -35,7 +40,7 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
-def rendered(tmp_path, *, rich=True, sources=("import",), status="pass", title=None, n_channels=97):
+def rendered(tmp_path, *, rich=True, sources=("import",), status: Status = "pass", title=None, n_channels=97):
     images = ImageStore(tmp_path / "images")
     dataset = made.pictured(made.dataset(sources), images)
     if title:
@@ -62,7 +67,7 @@ def test_nothing_is_fetched_and_nothing_runs(tmp_path, rich):
     assert all(image["src"].startswith("data:image/") for image in page.of("img"))
     assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on") or name == "href"]
     assert "default-src 'none'" in str(page.of("meta"))
-    style = re.search(r"<style>(.*?)</style>", rendered(tmp_path, rich=rich), re.DOTALL).group(1)
+    style = re.findall(r"<style>(.*?)</style>", rendered(tmp_path, rich=rich), re.DOTALL)[0]
     assert "url(" not in style and "@import" not in style
 
 
@@ -100,17 +105,17 @@ def test_plots_bear_what_could_not_be_measured():
     part = replace(made.slices()[0], accuracy={"model": replace(nothing, value=0.6)})
     unknown = replace(made.sub_scores(), agreement={}, n={})
     unknown.correlation[0, 1] = unknown.correlation[1, 0] = float("nan")
-    assert plots.forest([part]) and plots.niche_bars([part])
-    assert plots.by_margin_and_age([replace(part, by="margin")])
-    assert plots.sub_scores(unknown)
-    assert plots.learning_curve(made.card().history[:1], 1)
-    assert plots.growth_curves(made.curves("tech"))
+    assert forest([part]) and niche_bars([part])
+    assert by_margin_and_age([replace(part, by="margin")])
+    assert sub_scores(unknown)
+    assert learning_curve(made.card().history[:1], 1)
+    assert growth_curves(made.curves("tech"))
     alone = made.measured("unseen channels")
     scorers = {
         name: replace(scored, metrics={"pair_accuracy_micro": replace(nothing, value=0.5)})
         for name, scored in alone.scorers.items()
     }
-    assert plots.accuracy_bars(replace(alone, scorers=scorers))
+    assert accuracy_bars(replace(alone, scorers=scorers))
 
 
 def test_every_set_slice_and_condition_has_its_table(tmp_path):

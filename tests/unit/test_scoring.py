@@ -23,7 +23,7 @@ AGREEMENT = dict.fromkeys(SIGNALS, 0.4) | {"title_match": None}
 class Drawn:
     """Stands for encoders: a vector drawn from each picture's pixels and each title's text."""
 
-    ids = ("image", "title")
+    ids: tuple[str, str] = ("image", "title")
 
     def __init__(self):
         self.seen = []
@@ -47,6 +47,7 @@ class Drawn:
 def bundle(tmp_path, temperature=1.0, agreement=AGREEMENT, sub_scores="signals"):
     torch.manual_seed(0)
     model = ThumbnailRankingModel.of(SHAPE).eval()
+    assert model.wide is not None
     with torch.no_grad():
         model.wide.weight.normal_()
     card = BundleCard.model_construct(
@@ -144,7 +145,7 @@ def test_sub_scores_are_named_as_the_signals_and_absent_where_none_was_learnt(tm
     for scores in weak():
         assert tuple(scores) == SIGNALS
         assert scores["title_match"] is None
-        assert all(0 < value < 1 for name, value in scores.items() if name != "title_match")
+        assert all(value is not None and 0 < value < 1 for name, value in scores.items() if name != "title_match")
     assert all(set(scores.values()) == {None} for scores in weak(agreement={}))
     assert all(None not in scores.values() for scores in weak(agreement={}, sub_scores="engagement"))
 

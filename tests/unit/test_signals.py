@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from tests.contact_sheet import contact_sheet
 from thumbrank_core.features.signals.combine import combine, correlations, mean_off_diagonal, rank_gaussian
-from thumbrank_core.features.signals.contact_sheet import contact_sheet
 from thumbrank_core.features.signals.definitions import MEASURES, SIGNALS, VECTOR_MEASURES, Reading
 from thumbrank_core.features.signals.faces import Face, expression_strength, face_prominence, find_face
 from thumbrank_core.features.signals.luminance import rms_contrast
@@ -63,6 +63,11 @@ def written(lines: list[tuple[str, int]]) -> np.ndarray:
     return np.asarray(picture)
 
 
+def measured(value: float | None) -> float:
+    assert value is not None
+    return value
+
+
 def test_every_measure_has_a_signal_and_every_signal_a_measure():
     assert {*MEASURES.values(), *VECTOR_MEASURES.values()} == set(SIGNALS)
     assert set(PROMPTS) < set(VECTOR_MEASURES)
@@ -81,7 +86,9 @@ def test_a_picture_gives_one_reading_per_measure(scene: Image.Image):
 
 def test_sharpness_falls_with_blur_and_does_not_follow_contrast(scene: Image.Image):
     small = scene.resize((320, 180))
-    blurred = [edge_sharpness(grey(small.filter(ImageFilter.GaussianBlur(radius)))) for radius in (0, 0.7, 1.5, 3)]
+    blurred = [
+        measured(edge_sharpness(grey(small.filter(ImageFilter.GaussianBlur(radius))))) for radius in (0, 0.7, 1.5, 3)
+    ]
     assert blurred == sorted(blurred, reverse=True)
     assert blurred[0] > blurred[-1] + 0.3
     pale = small.point([round(128 + (level - 128) * 0.4) for level in range(256)] * 3)
@@ -117,7 +124,7 @@ def test_expression_rises_as_mouth_and_eyes_open_and_does_not_follow_contrast(st
     faces = [draw([value, 1.5, 0, 1, 0, -2], style, 0, "WORD", 7) for value in (-1.5, 0.0, 1.5)]
     found = find_face(grey(faces[1]))
     assert found is not None
-    strengths = [expression_strength(grey(face), found) for face in faces]
+    strengths = [measured(expression_strength(grey(face), found)) for face in faces]
     assert strengths == sorted(strengths)
     pale = faces[2].point([round(128 + (level - 128) * 0.5) for level in range(256)] * 3)
     assert expression_strength(grey(pale), found) == pytest.approx(strengths[2], abs=0.05)

@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,14 +27,15 @@ WORLD = WorldSettings(seed=4, channels_per_niche=8, videos_per_channel=8, title_
 
 
 def unit_vectors(jpegs: list[bytes], titles: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    model = CLIPModel.from_pretrained(FOLDER, local_files_only=True, dtype=torch.float32).eval()
+    model: Any = CLIPModel.from_pretrained(FOLDER, local_files_only=True, dtype=torch.float32).eval()
     processor = CLIPImageProcessorPil.from_pretrained(FOLDER, local_files_only=True)
     tokenizer = AutoTokenizer.from_pretrained(FOLDER, local_files_only=True)
     pixels = processor([Image.open(io.BytesIO(jpeg)) for jpeg in jpegs], return_tensors="pt")["pixel_values"]
     with torch.no_grad():
         images = model.get_image_features(pixel_values=pixels).pooler_output
         texts = model.get_text_features(**tokenizer(titles, padding=True, return_tensors="pt")).pooler_output
-    return tuple(torch.nn.functional.normalize(rows, dim=1).numpy() for rows in (images, texts))
+    images, texts = (torch.nn.functional.normalize(rows, dim=1).numpy() for rows in (images, texts))
+    return images, texts
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,7 +91,11 @@ def test_counts_never_fall_and_grow_as_the_niche_does(world: World):
         for video in world.videos:
             now = counts.views(video), counts.likes(video), counts.comments(video)
             assert [count is None for count in now] == [count is None for count in before[video.id]]
-            assert all(new >= old for new, old in zip(now, before[video.id], strict=True) if new is not None)
+            assert all(
+                new >= old
+                for new, old in zip(now, before[video.id], strict=True)
+                if new is not None and old is not None
+            )
             before[video.id] = now
     for video in world.videos:
         growth, age = growth_of(video.channel.niche), (SETTINGS.as_of - video.published_at) / DAY
@@ -131,7 +136,7 @@ def api(simulation: Simulation) -> Iterator[TestClient]:
         yield client
 
 
-def ask(api: TestClient, resource: str, **params: object) -> dict:
+def ask(api: TestClient, resource: str, **params: Any) -> dict:
     answer = api.get(f"/youtube/v3/{resource}", params=params)
     assert answer.status_code == 200, answer.text
     return answer.json()

@@ -2,6 +2,7 @@
 
 import gzip
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -253,7 +254,7 @@ def test_analytics_leaves_rows_out_where_there_is_nothing(world: World, start: s
     ],
 )
 def test_analytics_does_not_support_thumbnail_metrics_or_what_this_world_does_not_count(
-    world: World, changes: dict[str, str]
+    world: World, changes: dict[str, Any]
 ):
     with pytest.raises(ApiError) as refused:
         analytics(world, **changes)
@@ -273,7 +274,7 @@ def test_analytics_does_not_support_thumbnail_metrics_or_what_this_world_does_no
         ({"startDate": "2026-08-02"}, 400),
     ],
 )
-def test_analytics_refuses_what_it_cannot_read(world: World, changes: dict[str, str], code: int):
+def test_analytics_refuses_what_it_cannot_read(world: World, changes: dict[str, Any], code: int):
     with pytest.raises(ApiError) as refused:
         analytics(world, **changes)
     assert refused.value.code == code

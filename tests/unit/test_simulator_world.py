@@ -5,6 +5,7 @@ import re
 import time
 from dataclasses import replace
 from datetime import timedelta, timezone
+from typing import Any
 
 import numpy as np
 import pytest
@@ -202,7 +203,8 @@ def test_at_least_seventy_percent_of_the_effect_is_in_the_picture_alone(default_
     effect = within_channel(default_world, default_world.effects)
     titles = [re.sub(r"\d+", "number", video.title) for video in default_world.videos]
     counter = CountVectorizer(min_df=40, binary=True, token_pattern=r"[^\s,()]+", ngram_range=(1, 2))
-    words = counter.fit_transform(titles).toarray().astype(float)
+    counted: Any = counter.fit_transform(titles)
+    words = counted.toarray().astype(float)
     own = np.column_stack([np.char.str_len(titles), [title.count(" ") for title in titles]])
     features = np.column_stack([words, own])
     centred = within_channel(default_world, features)

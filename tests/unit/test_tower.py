@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,6 +76,7 @@ def test_stem_and_tail_are_the_whole_model(wanted, checkpointing, pixels):
     named = dict(whole.model.named_parameters())
     trained = list(tower.tail.parameters())
     for parameter in trained:
+        assert parameter.grad is not None
         assert torch.allclose(parameter.grad, named[theirs[id(parameter)]].grad, atol=1e-3, rtol=1e-3)
     assert not any(parameter.requires_grad for parameter in tower.stem.parameters())
     together = len(trained) + len(list(tower.stem.parameters()))
@@ -86,7 +88,7 @@ def test_training_the_tail_trains_the_model_that_is_written(pixels, tmp_path):
     with torch.no_grad():
         for parameter in other.tail.parameters():
             parameter.add_(0.05)
-    tower.adopt(other.tail)
+    tower.tail.load_state_dict(other.tail.state_dict())
     write_encoder(tmp_path, tower.vision.model, tower.vision.processor, TINY.image, torch.device("cpu"))
     spec = tuned_set(TINY, tmp_path).image
     (found,) = ImageEncoder(spec).encode([pixels])
@@ -139,6 +141,7 @@ def test_as_many_blocks_are_trained_as_were_asked_for(total, wanted, trained):
 def test_the_guide_s_12_blocks_are_half_of_24_and_it_is_said():
     trained, warning = blocks_to_train(24, 12)
     assert trained == 12
+    assert warning is not None
     assert "the last 12 of CLIP's 24 blocks, half of them and not the entire CLIP" in warning
     assert "fine_tune_blocks=all" in warning
 
@@ -164,7 +167,7 @@ def test_the_recipes_of_the_guide_s_phases_fit_the_demo_s_clip():
 def test_rates_fall_from_block_to_block_and_only_matrices_decay():
     recipe = load_recipe("phase3", {"tower_learning_rate": 1e-3, "layer_decay": 0.5, "weight_decay": 0.1})
     tower = Tower(TINY.image, "all")
-    groups = tower_groups(tower.tail, recipe)
+    groups: list[dict[str, Any]] = tower_groups(tower.tail, recipe)
     rate = {id(p): (group["lr"], group["weight_decay"]) for group in groups for p in group["params"]}
     model = tower.vision.model
     blocks = model.vision_model.encoder.layers

@@ -12,17 +12,16 @@ from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.tracking import MlflowClient
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tests.unit.synthetic import planted
+from tests.unit.synthetic import planted, train
 from thumbrank_core.model.bundle import EpochRecord
 from thumbrank_core.paths import project_root
 from thumbrank_core.progress import LineSink, listen
 from thumbrank_core.training.diagnostics import Finding
-from thumbrank_core.training.pipeline import train
 from thumbrank_core.training.recipe import load_recipe
 from thumbrank_core.training.tracking import source
 from thumbrank_core.training.tracking.console import ConsoleTracker, duration
 from thumbrank_core.training.tracking.history import HistoryTracker
-from thumbrank_core.training.tracking.interface import Facts, Outcome, TrackingError
+from thumbrank_core.training.tracking.interface import Facts, RunOutcome, TrackingError
 from thumbrank_core.training.tracking.mlflow import MlflowTracker
 from thumbrank_core.training.tracking.tensorboard import TensorBoardTracker
 from thumbrank_core.training.tracking.wandb import WandbTracker
@@ -65,7 +64,7 @@ def record(epoch, **changed):
     return EpochRecord(epoch=epoch, **given | changed)
 
 
-DONE = Outcome(best_epoch=1, shipped="ema at epoch 1", findings=(FINDING,))
+DONE = RunOutcome(best_epoch=1, shipped="ema at epoch 1", findings=(FINDING,))
 
 
 def play(tracker, records, history=(), outcome=DONE, **changed):
@@ -131,7 +130,7 @@ def test_a_resumed_run_says_where_it_goes_on_and_repeats_nothing():
 
 
 def test_a_run_of_no_epochs_has_no_line_and_no_model():
-    lines = said(ConsoleTracker(), [], outcome=Outcome(-1, "nothing", interrupted=True))
+    lines = said(ConsoleTracker(), [], outcome=RunOutcome(-1, "nothing", interrupted=True))
     assert epochs_in(lines) == []
     assert lines[-1] == "Training was asked to stop before its end"
 
@@ -171,7 +170,7 @@ def test_the_history_is_whole_while_training_runs_and_after_it(tmp_path):
 def test_a_resumed_history_starts_over_with_the_epochs_that_are_done(tmp_path):
     path = tmp_path / "training_history.json"
     lost = [record(0), record(1), record(2, pair_loss=9.0)]
-    play(HistoryTracker(path), lost, outcome=Outcome(1, "ema at epoch 1", interrupted=True))
+    play(HistoryTracker(path), lost, outcome=RunOutcome(1, "ema at epoch 1", interrupted=True))
     assert json.loads(path.read_text())["outcome"]["interrupted"] is True
     play(HistoryTracker(path), [record(2)], history=[record(0), record(1)])
     again = json.loads(path.read_text())
@@ -230,7 +229,7 @@ def test_tensorboard_forgets_the_epochs_that_a_killed_run_lost(tmp_path):
 
 
 def test_tensorboard_survives_a_run_of_no_epochs(tmp_path):
-    play(TensorBoardTracker(tmp_path), [], outcome=Outcome(-1, "nothing", interrupted=True))
+    play(TensorBoardTracker(tmp_path), [], outcome=RunOutcome(-1, "nothing", interrupted=True))
     assert curves(tmp_path)[0] == {}
 
 
@@ -308,7 +307,7 @@ def test_mlflow_keeps_what_is_not_a_number(mlflow):
 def test_an_mlflow_run_ends_as_the_training_did(mlflow):
     client, new = mlflow
     stopped, broken, empty = new(), new(), new()
-    play(stopped, [], outcome=Outcome(-1, "nothing", interrupted=True))
+    play(stopped, [], outcome=RunOutcome(-1, "nothing", interrupted=True))
     with pytest.raises(ValueError, match="broke"), broken:
         broken.begin(facts(git_sha=None), [])
         broken.epoch(record(0))
@@ -326,7 +325,7 @@ def test_an_interrupted_mlflow_run_is_closed_before_the_signal_goes_on(mlflow):
     tracker = new()  # never left, as in a process that SIGTERM ends
     tracker.begin(facts(), [])
     tracker.epoch(record(0))
-    tracker.end(Outcome(0, "ema at epoch 0", interrupted=True))
+    tracker.end(RunOutcome(0, "ema at epoch 0", interrupted=True))
     assert client.get_run(tracker.run_id).info.status == "KILLED"
     assert len(metric(client, tracker.run_id, "pair_loss")) == 1
 
@@ -363,13 +362,14 @@ def test_without_an_account_weights_and_biases_writes_a_folder_below_runs(nobody
 
 
 def test_weights_and_biases_gets_no_code_no_command_line_and_no_commit_but_ours(nobody):
-    play(WandbTracker(nobody / "runs", "one", offline=True), [], outcome=Outcome(-1, "nothing", interrupted=True))
+    play(WandbTracker(nobody / "runs", "one", offline=True), [], outcome=RunOutcome(-1, "nothing", interrupted=True))
     _, content = offline_run(nobody / "runs")
     assert b"pytest" not in content
     assert str(project_root()).encode() not in content
     commit = source.git_sha()
     assert commit is None or commit.encode() not in content
-    assert facts().git_sha.encode() in content
+    ours = facts().git_sha
+    assert ours is not None and ours.encode() in content
 
 
 def test_weights_and_biases_that_is_not_installed_is_one_sentence(tmp_path, monkeypatch):
@@ -402,7 +402,7 @@ def test_the_commit_is_that_of_a_clone(tmp_path, monkeypatch):
     subprocess.run([*git, "init", "-q"], check=True)
     assert source.git_sha() is None
     subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "one"], check=True)
-    assert len(source.git_sha()) == 40
+    assert len(str(source.git_sha())) == 40
 
 
 def test_without_git_there_is_no_commit(monkeypatch):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.unit.synthetic import planted
+from tests.unit.synthetic import planted, train
 from thumbrank_core.evaluation.evaluate import EvaluationError, evaluate
 from thumbrank_core.evaluation.figures import CEILING
 from thumbrank_core.evaluation.truth import Truth
@@ -16,7 +16,6 @@ from thumbrank_core.model.bundle import BundleError, load_bundle
 from thumbrank_core.model.losses import pair_logistic
 from thumbrank_core.model.network import Batch, ThumbnailRankingModel
 from thumbrank_core.training.dataset import DatasetError
-from thumbrank_core.training.pipeline import train
 from thumbrank_core.training.recipe import RecipeError, load_recipe
 from thumbrank_core.training.run import mark_of, train_bundle
 from thumbrank_core.training.targets import engagement_percentile
@@ -29,6 +28,7 @@ RECIPE = load_recipe("default", {"epochs": 12, "hidden_dim": 64})
 def learnt(tmp_path_factory):
     dataset, truth = planted()
     run = train_bundle(dataset, RECIPE, ENCODERS, tmp_path_factory.mktemp("models"))
+    assert run is not None
     return dataset, truth, run, load_bundle(run.folder)
 
 
@@ -85,7 +85,7 @@ def test_test_channels_cannot_move_the_weights():
 
 
 def test_the_length_of_a_vector_does_not_matter():
-    model = ThumbnailRankingModel(8, 4, 16).eval()
+    model = ThumbnailRankingModel(8, 4, hidden_dim=16).eval()
     image, title = torch.randn(5, 8), torch.randn(5, 4)
     assert torch.allclose(model(Batch(image, title)).score, model(Batch(image * 7, title * 0.1)).score, atol=1e-5)
 
@@ -111,6 +111,7 @@ def test_the_engagement_percentile_is_within_the_channel():
 def test_nothing_is_trained_when_nothing_changed(learnt):
     dataset, _, run, _ = learnt
     again = train_bundle(dataset, RECIPE, ENCODERS, run.folder.parent)
+    assert again is not None
     assert (again.trained, again.folder) == (False, run.folder)
 
 
@@ -123,6 +124,15 @@ def test_data_recipe_and_encoders_each_change_the_fingerprint():
     marks.add(mark_of(dataset, RECIPE, ENCODERS))
     assert len({mark.fingerprint for mark in marks}) == len({mark.name for mark in marks}) == 4
     assert len({mark.data_sha256 for mark in marks}) == 2
+
+
+def test_a_bundle_without_its_weights_says_what_it_misses(learnt, tmp_path):
+    _, _, run, _ = learnt
+    (tmp_path / "bundle.json").write_bytes((run.folder / "bundle.json").read_bytes())
+    with pytest.raises(
+        BundleError, match=r"has a bundle\.json and no model\.safetensors: restore that file, or train again\."
+    ):
+        load_bundle(tmp_path)
 
 
 def test_a_bundle_whose_weights_were_changed_is_refused(learnt, tmp_path):
@@ -183,7 +193,7 @@ def test_an_evaluation_without_test_channels_is_refused(learnt):
         ("nosuch", {}, "use one of default, guide"),
         ("../policy", {}, "is not a recipe"),
         ("default", {"epochs": 0}, "epochs is wrong"),
-        ("default", {"epoch": 3}, "epoch is wrong"),
+        ("default", {"epoch": 3}, "a recipe has no field epoch: did you mean epochs"),
     ],
 )
 def test_a_wrong_recipe_is_one_sentence_with_the_field(name, overrides, says):

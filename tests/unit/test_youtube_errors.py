@@ -174,3 +174,12 @@ def test_every_error_is_one_that_a_person_is_told_in_one_sentence():
 def test_what_the_simulator_says_is_understood(error, kind):
     found = classify(error.code, json.dumps(error.body()).encode())
     assert type(found) is kind
+
+
+def test_a_request_that_is_refused_says_what_may_be_wrong_with_it():
+    error = api_errors.invalid_filters()
+    sentence = str(classify(error.code, json.dumps(error.body()).encode()))
+    assert sentence.startswith("YouTube refuses the request (")
+    assert sentence.endswith(
+        "): correct what config/niches.yaml asks for, or, where that is right, report this sentence."
+    )

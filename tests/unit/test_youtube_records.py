@@ -74,6 +74,7 @@ def test_an_item_without_statistics_has_no_views(parts):
 
 def test_a_count_of_zero_is_zero_and_not_missing():
     found = counts_of(item(statistics={"viewCount": "0", "likeCount": "0"}), NOW, API)
+    assert found is not None
     assert (found.view_count, found.like_count, found.comment_count) == (0, 0, None)
 
 
@@ -121,7 +122,8 @@ def test_rows_of_the_api_expire_and_counts_may_stay_longer_once_audited(mode, co
     video = video_of(item(statistics={"viewCount": "1"}), NOW, lifetimes, "youtube_api")
     assert (video.seen_at, video.expires_at, video.snapshot_expires_at) == (NOW, NOW + MONTH, NOW + counts)
     assert channel_of({"id": "UC1"}, NOW, lifetimes, "youtube_api").expires_at == NOW + MONTH
-    assert counts_of(item(statistics={"viewCount": "1"}), NOW, lifetimes).expires_at == NOW + counts
+    found = counts_of(item(statistics={"viewCount": "1"}), NOW, lifetimes)
+    assert found is not None and found.expires_at == NOW + counts
 
 
 @pytest.mark.parametrize("source", ["simulator", "import"])

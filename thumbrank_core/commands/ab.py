@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from thumbrank_core.commands.common import opened, stdout
+from thumbrank_core.commands.common import OWN_DATA, opened, stdout
 from thumbrank_core.settings import Settings
 
 if TYPE_CHECKING:
@@ -20,7 +20,9 @@ app = typer.Typer()
 
 @app.command(
     "import-ab",
-    help='Bring in the outcomes of A/B tests (Studio\'s "Test & compare"): for evaluation, never for training.\n\n'
+    rich_help_panel=OWN_DATA,
+    help="Bring in how your A/B tests ended, for evaluation only.\n\n"
+    'Such as Studio\'s "Test & compare"; training never reads them. '
     "One row a variant, .csv, .jsonl or .parquet, with the columns test_id, video_id, variant, picture (the name of its file) "
     "or title, share (of the watch time; or ctr), outcome (winner, performed_same, inconclusive), winner (yes or no), "
     "first_day, last_day; optional: metric (watch_time_share or ctr), channel_id.\n\n"

@@ -1,21 +1,38 @@
-"""`thumbrank collect` and `thumbrank quota`: what a collection will spend, doing it, and what was spent."""
+"""`thumbrank collect`: what a collection will spend, and doing it."""
 
-from typing import Annotated, Any, cast, get_args
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 from rich.table import Table
 
-from thumbrank_core.commands.common import opened, stdout
+from thumbrank_core.commands import completing
+from thumbrank_core.commands.common import COLLECT, JsonOption, opened, print_json, stdout
 from thumbrank_core.errors import ThumbrankError
 from thumbrank_core.niches import load_niches, require_niche
 from thumbrank_core.settings import Settings
 
+if TYPE_CHECKING:
+    from thumbrank_core.youtube.collect import Collected
+    from thumbrank_core.youtube.forecast import Forecast
+    from thumbrank_core.youtube.pictures import Fetched
+
 app = typer.Typer()
 
 
-@app.command("collect")
+@dataclass(frozen=True)
+class CollectOut:
+    """What --json prints. `collected`: null of a dry run; `pictures`: null also where only some stages were asked for."""
+
+    forecast: "Forecast"
+    collected: "Collected | None"
+    pictures: "Fetched | None"
+
+
+@app.command("collect", rich_help_panel=COLLECT)
 def collect_command(
-    niche: Annotated[str, typer.Option("--niche", help="Which niche to collect.")],
+    niche: Annotated[str, typer.Option("--niche", help="Which niche to collect.", autocompletion=completing.niches)],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Forecast the units and days; send nothing.")] = False,
     budget: Annotated[
         int | None,
@@ -23,12 +40,23 @@ def collect_command(
     ] = None,
     stage: Annotated[
         list[str] | None,
-        typer.Option("--stage", help="Only this stage, such as snapshot or refresh; repeat it for several."),
+        typer.Option(
+            "--stage",
+            help="Only this stage, such as snapshot or refresh; repeat it for several.",
+            autocompletion=completing.stages,
+        ),
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Collect a niche's channels, videos and counts, or go on where the last run stopped; then fetch its pictures.
+    """Collect a niche's channels, videos, counts and pictures.
 
-    Examples: thumbrank collect --niche tech --dry-run, thumbrank collect --niche tech --stage snapshot
+    Goes on where the last run of the niche stopped. What it will spend is said before anything is sent.
+
+    Keys of --json: forecast (niche, stages, buckets, resumes, resets_at), collected and pictures (null of a dry run).
+
+    Example: thumbrank collect --niche tech --dry-run --json
+
+    Example: thumbrank collect --niche tech --stage snapshot
     """
     from thumbrank_core.exclusions import load_exclusions
     from thumbrank_core.policy import load_policy
@@ -43,55 +71,28 @@ def collect_command(
     policy = load_policy(profile=settings.profile)
     arguments = (niche, load_niches()[niche], policy, source_of(settings), load_exclusions())
     api = client_of(settings)
+    # A dry run sends nothing: YouTube's days are told by our clock. A simulated YouTube has a clock of its own.
+    now = datetime.now(UTC) if dry_run and settings.youtube_api_endpoint is None else None
     with opened(settings) as database:
-        _print_forecast(forecast_niche(database, api, *arguments, only=only, budget=budget))
-        if dry_run:
-            typer.echo("Nothing was spent. Without --dry-run the collection stops at the upper figure at the latest.")
-            return
-        found = collect_niche(database, api, *arguments, only=only, budget=budget)
-        _print_collected(found, niche)
-        if not only:
-            fetched = fetch_pictures(database, ImageStore(settings.images), niche, policy, load_exclusions())
-            _print_pictures(fetched, niche)
-
-
-@app.command("quota")
-def quota_command() -> None:
-    """Show what was spent of today's three buckets, by niche. Example: thumbrank quota."""
-    from datetime import UTC, datetime
-
-    from thumbrank_core.policy import load_policy
-    from thumbrank_core.youtube.quota import BUCKETS, next_reset, pacific_date
-
-    settings = Settings.read()
-    limits = load_policy(profile=settings.profile).quota
-    now = datetime.now(UTC)
-    with opened(settings) as database, database.connection() as connection:
-        day = pacific_date(now)
-        if (
-            settings.youtube_api_endpoint is not None
-        ):  # a simulator's days are its own: the newest in the ledger is meant
-            row = connection.execute("select max(pacific_date) from thumbrank.quota_ledger").fetchone()
-            day = row[0] if row and row[0] else day
-        rows = connection.execute(
-            "select bucket, niche::text, spent, reserved, exhausted_at from thumbrank.quota_ledger "
-            "where pacific_date = %s order by bucket, niche",
-            (day,),
-        ).fetchall()
-    table = Table(title=f"Quota on {day} (Pacific)", title_justify="left")
-    for name in ("bucket", "niche", "spent", "of", "kept", "YouTube says"):
-        table.add_column(name, justify="left" if name in ("bucket", "niche", "YouTube says") else "right")
-    for bucket in BUCKETS:
-        of = f"{getattr(limits, bucket):,}"
-        mine = [entry for entry in rows if entry[0] == bucket]
-        for _, niche, spent, reserved, exhausted in mine:
-            table.add_row(
-                bucket, niche, f"{spent:,}", of, f"{reserved:,}" if reserved else "", "spent" if exhausted else ""
-            )
-        table.add_row(bucket, "all", f"{sum(entry[2] for entry in mine):,}", of, "", "", end_section=True)
-    console = stdout()
-    console.print(table)
-    console.print(f"The next reset: {next_reset(now):%Y-%m-%d %H:%M} UTC (midnight, Pacific time).")
+        planned, found, fetched = (
+            forecast_niche(database, api, *arguments, only=only, budget=budget, now=now),
+            None,
+            None,
+        )
+        if not as_json:
+            _print_forecast(planned)
+        if not dry_run:
+            found = collect_niche(database, api, *arguments, only=only, budget=budget)
+            if not as_json:
+                _print_collected(found, niche)
+            if not only:
+                fetched = fetch_pictures(database, ImageStore(settings.images), niche, policy, load_exclusions())
+                if not as_json:
+                    _print_pictures(fetched, niche)
+    if as_json:
+        print_json(CollectOut(planned, found, fetched))
+    elif dry_run:
+        typer.echo("Nothing was spent. Without --dry-run the collection stops at the upper figure at the latest.")
 
 
 def _stages(names: list[str]) -> Any:

@@ -1,13 +1,15 @@
 """`thumbrank embeddings …`: what is stored of vectors and signals, and taking out what nothing uses any more."""
 
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 from rich.text import Text  # an id is no markup: ":package:" would become a picture of a parcel
 
-from thumbrank_core.commands.common import opened, stdout
+from thumbrank_core.commands import completing
+from thumbrank_core.commands.common import JsonOption, opened, print_json, stdout
 from thumbrank_core.commands.retention import Yes
 from thumbrank_core.settings import Settings
 
@@ -15,21 +17,42 @@ if TYPE_CHECKING:
     from thumbrank_core.features.inventory import Coverage, StoredEncoder, StoredMeasure
     from thumbrank_core.retention.prune import Pruned
 
-app = typer.Typer(no_args_is_help=True, help="Vectors of pictures and titles, and what was measured of pictures.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Vectors and readings of pictures and titles.\n\nExample: thumbrank embeddings status",
+)
+
+
+@dataclass(frozen=True)
+class EmbeddingsOut:
+    """What --json prints. `encoders`: the set that `coverage` is about."""
+
+    encoders: str
+    vectors: "list[StoredEncoder]"
+    coverage: "list[Coverage]"
+    readings: "list[StoredMeasure]"
 
 
 @app.command("status")
 def status_command(
     encoders: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="A set of config/encoders.yaml. Without: the one of THUMBRANK_ENCODERS."),
+        typer.Option(
+            metavar="NAME",
+            help="A set of config/encoders.yaml. Without: the one of THUMBRANK_ENCODERS.",
+            autocompletion=completing.encoder_sets,
+        ),
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Show the vectors of each encoder, what each niche wants and has, and the readings of each measure.
+    """Show which vectors and readings are stored, and wanted.
+
+    The vectors of each encoder, what each niche wants and has, and the readings of each measure.
+
+    Keys of --json: encoders, vectors, coverage (by niche: pictures and titles, wanted and there), readings.
 
     Example: thumbrank embeddings status --encoders tiny
     """
-    from thumbrank_core.features.encoders import best_device
     from thumbrank_core.features.inventory import coverage, stored_encoders, stored_measures
     from thumbrank_core.features.precision import settle
     from thumbrank_core.features.specs import load_set
@@ -40,8 +63,11 @@ def status_command(
     with opened(settings) as database, database.connection() as connection:
         niches = list(load_niches())
         vectors, readings = stored_encoders(connection), stored_measures(connection, niches)
-        settled = settle(connection, chosen, best_device())
+        settled = settle(connection, chosen)
         covered = [coverage(connection, niche, settled) for niche in niches]
+    if as_json:
+        print_json(EmbeddingsOut(chosen.name, vectors, covered, readings))
+        return
     if not vectors:
         typer.echo("Nothing embedded yet.")
     else:
@@ -54,8 +80,10 @@ def status_command(
 
 @app.command("prune")
 def prune_command(yes: Yes = False) -> None:
-    """Remove vectors and readings of pictures and titles that are no longer stored, of encoders that no set of
-    config/encoders.yaml names, and of measures that this version no longer has. What is wanted again is computed again.
+    """Remove vectors and readings that nothing uses.
+
+    Of pictures and titles that are no longer stored, of encoders that no set of config/encoders.yaml names, and of measures
+    that this version no longer has. What is wanted again is computed again.
 
     Example: thumbrank embeddings prune --yes
     """

@@ -1,18 +1,27 @@
-"""`thumbrank evaluate`: any model on what the database holds, beside the reference models, with a report."""
+"""`thumbrank evaluate`: the challenger or any model on what the database holds, beside the reference models, with a report."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
-from thumbrank_core.commands.common import opened, stdout
+from thumbrank_core.commands import completing
+from thumbrank_core.commands.common import JUDGE, JsonOption, opened, print_json, stdout
+from thumbrank_core.errors import ThumbrankError
 from thumbrank_core.settings import Settings
 
 if TYPE_CHECKING:
     from thumbrank_core.assessment import Judged
+    from thumbrank_core.evaluation.gate import Verdict
 
 app = typer.Typer()
+
+
+class ChoiceError(ThumbrankError):
+    """Options that do not go together."""
+
 
 COLUMNS = {
     "pair_accuracy_micro": "pair accuracy",
@@ -22,36 +31,79 @@ COLUMNS = {
 }
 
 
-@app.command("evaluate")
+@dataclass(frozen=True)
+class EvaluationOut:
+    """What --json prints. `figures`: as in the demo's summary (evaluation/summary.py), every one with its interval and n."""
+
+    fingerprint: str
+    niches: tuple[str, ...]
+    verdict: "Verdict"
+    figures: dict[str, Any]
+    report: Path
+
+
+@app.command("evaluate", rich_help_panel=JUDGE)
 def evaluate_command(
     model: Annotated[
-        Path,
-        typer.Option(help="A bundle's folder, or the thumbnail_ranking_model.pt in it.", show_default=False),
-    ],
+        Path | None,
+        typer.Option(
+            help="A bundle's folder, or the thumbnail_ranking_model.pt in it. Default: the challenger, whose verdict is written.",
+            show_default=False,
+        ),
+    ] = None,
     data: Annotated[
         list[str] | None,
         typer.Option(
-            "--data", metavar="NICHE", help="Whose videos to measure on; repeat it. Default: what it was trained on."
+            "--data",
+            metavar="NICHE",
+            help="With --model: whose videos to measure on; repeat it. Default: what it was trained on.",
+            autocompletion=completing.niches,
         ),
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Measure a model on channels it never saw: figures with n and intervals, the reference models, the gate's verdict and a report.
+    """Measure a model on channels it never saw.
 
-    Changes neither challenger, champion nor the verdict that promotion goes by; its report has a folder of its own.
+    Figures with n and intervals, the reference models beside it, the gate's verdict and a report.
+
+    Without --model it is the challenger, and promotion goes by this verdict, as by that of the asset evaluation_report.
+    With --model it changes neither challenger, champion nor any version's verdict; the report has a folder of its own.
+
+    Keys of --json: fingerprint, niches, verdict (status, sentence, conditions, …), figures, report. Of no single owner.
+
+    Example: thumbrank evaluate
 
     Example: thumbrank evaluate --model .thumbrank/models/thumbnail_ranking_model.pt
     """
-    from thumbrank_core.assessment import judge
+    from thumbrank_core.assessment import assess, judge
     from thumbrank_core.model.locate import bundle_at
     from thumbrank_core.niches import require_niche
     from thumbrank_core.registry import Registry
 
-    bundle = bundle_at(model)
-    niches = [require_niche(niche) for niche in data or ()] or list(bundle.card.niches)
+    if model is None and data:
+        raise ChoiceError("--data needs --model: the challenger's verdict is on all that it learnt.")
+    bundle = bundle_at(model) if model is not None else None
+    chosen = tuple(require_niche(niche) for niche in data or ())
     settings = Settings.read()
     with opened(settings) as database:
-        folder = f"{bundle.card.fingerprint[:12]}-evaluated"
-        _show(judge(database, settings, Registry(settings.tracking_uri), bundle, niches, folder))
+        registry = Registry(settings.tracking_uri)
+        if bundle is None:
+            found = assess(database, settings, registry)
+            niches = found.version.niches
+        else:
+            niches = chosen or tuple(bundle.card.niches)
+            found = judge(database, settings, registry, bundle, niches, f"{bundle.card.fingerprint[:12]}-evaluated")
+    if as_json:
+        print_json(_whole(found, niches))
+    else:
+        _show(found)
+
+
+def _whole(found: "Judged", niches: tuple[str, ...]) -> EvaluationOut:
+    from thumbrank_core.evaluation.summary import summary
+
+    figures = summary(found.evaluation, found.verdict)
+    return EvaluationOut(found.bundle.card.fingerprint, niches, found.verdict, figures, found.page)
 
 
 def _show(found: "Judged") -> None:

@@ -1,23 +1,45 @@
 """`thumbrank plan`: what a target size costs, before a key is even made."""
 
-from typing import Annotated
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-from thumbrank_core.commands.common import stdout
+from thumbrank_core.commands.common import COLLECT, JsonOption, print_json, stdout
 from thumbrank_core.settings import Settings
+
+if TYPE_CHECKING:
+    from thumbrank_core.planning import Plan, Units
 
 app = typer.Typer()
 
 
-@app.command("plan")
+@dataclass(frozen=True)
+class PlanOut:
+    """What --json prints: `Plan` with the numbers of videos and pairs it is for."""
+
+    channels: int
+    videos: int
+    pairs: int
+    window_days: float
+    units: "tuple[Units, ...]"
+    gigabytes: dict[str, float]
+    hours: dict[str, dict[str, float]]
+
+
+@app.command("plan", rich_help_panel=COLLECT)
 def plan_command(
     channels: Annotated[int, typer.Option(min=1, help="Channels over all niches.")] = 1500,
     per_channel: Annotated[int, typer.Option(min=1, help="Videos a channel.")] = 133,
     snapshots: Annotated[int, typer.Option(min=1, help="Snapshots of each video that are kept at a time.")] = 4,
+    as_json: JsonOption = False,
 ) -> None:
-    """Print the API units and days, the gigabytes per table and the encoder hours of a target size. Nothing is sent.
+    """Say what a target size costs: units, gigabytes, hours.
+
+    API units and days by job, gigabytes by table, hours of encoders and training by machine. Nothing is sent.
+
+    Keys of --json: channels, videos, pairs, window_days, units (job, bucket, units, days), gigabytes, hours.
 
     Example: thumbrank plan --channels 500 --per-channel 240
     """
@@ -26,12 +48,16 @@ def plan_command(
 
     policy = load_policy(profile=Settings.read().profile)
     target = Target(channels, per_channel, snapshots)
-    found = plan(target, policy)
+    found, pairs, days = plan(target, policy), pairs_expected(target, policy), policy.pairs.window_days
+    if as_json:
+        print_json(PlanOut(channels, target.videos, pairs, days, found.units, found.gigabytes, found.hours))
+        return
+    stdout().print(f"{channels:,} channels, {target.videos:,} videos, about {pairs:,} pairs within {days:g} days.")
+    _show(found)
+
+
+def _show(found: "Plan") -> None:
     console = stdout()
-    console.print(
-        f"{channels:,} channels, {target.videos:,} videos, about {pairs_expected(target, policy):,} pairs within "
-        f"{policy.pairs.window_days:g} days."
-    )
     units = Table(title="API units", title_justify="left")
     for name in ("job", "bucket", "units", "days"):
         units.add_column(name, justify="left" if name in ("job", "bucket") else "right")

@@ -2,23 +2,55 @@
 
 import sys
 import webbrowser
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-from thumbrank_core.commands.common import opened, stdout
+from thumbrank_core.commands.common import JsonOption, opened, print_json, stdout
 from thumbrank_core.errors import ThumbrankError
 from thumbrank_core.settings import Settings
 
 if TYPE_CHECKING:
-    from thumbrank_core.youtube.reach.rows import Purged
+    from thumbrank_core.store.owner_files import OwnerFiles
+    from thumbrank_core.youtube.reach.rows import OwnerSummary, Purged
     from thumbrank_core.youtube.reach.sync import Synced
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Real impressions and click-through rates from YouTube's Reporting API, by the consent of a channel's owner.",
+    help="Real click-through rates, by their owner's consent.\n\n"
+    "Impressions and click-through rates from YouTube's Reporting API; they are their owner's, and are never added up over owners.\n\n"
+    "Example: thumbrank reach login",
 )
+
+
+@dataclass(frozen=True)
+class OwnerOut:
+    """One owner in --json. `token_here`: whether the consent's token is on this machine; `stored`: null where no row is;
+    `read_outs`: of each model on this machine, what this owner's own clicks say of its score."""
+
+    owner_id: str
+    token_here: bool
+    stored: "OwnerSummary | None"
+    read_outs: "tuple[ReadOutOut, ...]"
+
+
+@dataclass(frozen=True)
+class ReadOutOut:
+    """One model's read-out in --json. `model`: its folder's name; `direction`: with, against or unclear."""
+
+    model: str
+    direction: str
+    says: str
+
+
+@dataclass(frozen=True)
+class OwnersOut:
+    """What --json prints."""
+
+    owners: tuple[OwnerOut, ...]
+
 
 # Ids of YouTube may begin with a hyphen and are not options.
 _IDS = {"ignore_unknown_options": True}
@@ -30,9 +62,11 @@ def login_command(
         bool, typer.Option("--no-browser", help="Print the address to open and start no browser.")
     ] = False,
 ) -> None:
-    """Ask a channel's owner for consent in the browser, and order YouTube's reports.
+    """Ask an owner for consent, and order YouTube's reports.
 
-    Needs THUMBRANK_OAUTH_CLIENT. Example: thumbrank reach login --no-browser
+    In the browser. Needs THUMBRANK_OAUTH_CLIENT, Google's file of an OAuth client of type Desktop app.
+
+    Example: thumbrank reach login --no-browser
     """
     from thumbrank_core.youtube.reach.oauth import client_of
     from thumbrank_core.youtube.reach.sync import Reach, first_report_sentence, login
@@ -57,7 +91,12 @@ def login_command(
 
 @app.command("sync")
 def sync_command() -> None:
-    """Read the reports that came since the last time, of every owner who consented. Example: thumbrank reach sync"""
+    """Read the reports that came since, of every owner.
+
+    Exit status 1 where one owner's could not be read; those of the others are read all the same.
+
+    Example: thumbrank reach sync
+    """
     from thumbrank_core.youtube.reach.sync import Reach, sync_all
 
     settings = Settings.read()
@@ -81,7 +120,9 @@ def logout_command(
         bool, typer.Option("--yes", help="Do it. Without: say what would be removed, and ask on a terminal.")
     ] = False,
 ) -> None:
-    """Give a consent back at Google, and remove its token and every figure it gave. What came from Studio stays.
+    """Give a consent back, and remove every figure it gave.
+
+    At Google, and here its token. What came from Studio stays.
 
     Example: thumbrank reach logout UCxxxxxxxxxxxxxxxxxxxxxx --yes
     """
@@ -101,40 +142,71 @@ def logout_command(
 
 
 @app.command("status")
-def status_command() -> None:
-    """Say who consented and what is stored of them; asks nobody. Example: thumbrank reach status"""
-    from thumbrank_core.youtube.reach.rows import standings
-    from thumbrank_core.youtube.reach.sync import FIRST_REPORT_AFTER
+def status_command(as_json: JsonOption = False) -> None:
+    """Say who consented and what is stored of them.
+
+    And, of each model on this machine, whether the owner's own clicks rise with its score. Asks nobody, and adds nothing up over owners.
+
+    Keys of --json: owners (each: owner_id, token_here, stored with checked_at, days, videos, rows, impressions, …, and read_outs
+    with model, direction, says).
+
+    Example: thumbrank reach status --json
+    """
+    from thumbrank_core.store.owner_files import OwnerFiles
+    from thumbrank_core.youtube.reach.rows import owner_summaries
     from thumbrank_core.youtube.reach.tokens import TokenStore
 
     settings = Settings.read()
     with opened(settings) as database, database.connection() as connection:
-        found = {standing.owner_id: standing for standing in standings(connection)}
-    here = set(TokenStore(settings.owners).owners())
-    console = stdout()
-    if not (here or found):
-        console.print("No owner has consented: thumbrank reach login asks one.")
+        found = {summary.owner_id: summary for summary in owner_summaries(connection)}
+    here, files = set(TokenStore(settings.owners).owners()), OwnerFiles(settings.models)
+    owners = [
+        OwnerOut(name, name in here, found.get(name), _read_outs(files, name))
+        for name in sorted(here | set(found) | files.owners())
+    ]
+    if as_json:
+        print_json(OwnersOut(tuple(owners)))
         return
-    for owner_id in sorted(here | set(found)):
-        table = Table(title=owner_id, show_header=False, title_justify="left")
-        table.add_column()
-        table.add_column(justify="right")
-        table.add_row("token", "here" if owner_id in here else "not on this machine")
-        standing = found.get(owner_id)
-        if standing is not None:
-            table.add_row("consent confirmed", f"{standing.checked_at:%Y-%m-%d %H:%M} UTC")
-            if standing.job_created_at is not None:
-                table.add_row("reports ordered", f"{standing.job_created_at:%Y-%m-%d %H:%M} UTC")
-                if not standing.days:
-                    table.add_row(
-                        "first report by", f"{standing.job_created_at + FIRST_REPORT_AFTER:%Y-%m-%d %H:%M} UTC"
-                    )
-            table.add_row("reports read", f"{standing.days:,}")
-            table.add_row("days", f"{standing.first_day} to {standing.last_day}" if standing.first_day else "none yet")
-            table.add_row("videos", f"{standing.videos:,}")
-            table.add_row("rows", f"{standing.rows:,}")
-            table.add_row("impressions", f"{standing.impressions:,}")
-        console.print(table)
+    if not (here or found):
+        stdout().print("No owner has consented: thumbrank reach login asks one.")
+    for owner in owners:
+        _show_owner(owner)
+
+
+def _read_outs(files: "OwnerFiles", owner_id: str) -> tuple[ReadOutOut, ...]:
+    if not files.of(owner_id):
+        return ()
+    from thumbrank_core.training.read_outs import read_outs_of
+
+    return tuple(
+        ReadOutOut(read_out.model[:12], read_out.direction, read_out.sentence())
+        for read_out in read_outs_of(files, owner_id)
+    )
+
+
+def _show_owner(owner: OwnerOut) -> None:
+    from thumbrank_core.youtube.reach.sync import FIRST_REPORT_AFTER
+
+    table = Table(title=owner.owner_id, show_header=False, title_justify="left")
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_row("token", "here" if owner.token_here else "not on this machine")
+    summary = owner.stored
+    if summary is not None:
+        table.add_row("consent confirmed", f"{summary.checked_at:%Y-%m-%d %H:%M} UTC")
+        if summary.job_created_at is not None:
+            table.add_row("reports ordered", f"{summary.job_created_at:%Y-%m-%d %H:%M} UTC")
+            if not summary.days:
+                table.add_row("first report by", f"{summary.job_created_at + FIRST_REPORT_AFTER:%Y-%m-%d %H:%M} UTC")
+        table.add_row("reports read", f"{summary.days:,}")
+        table.add_row("days", f"{summary.first_day} to {summary.last_day}" if summary.first_day else "none yet")
+        table.add_row("videos", f"{summary.videos:,}")
+        table.add_row("rows", f"{summary.rows:,}")
+        table.add_row("impressions", f"{summary.impressions:,}")
+    console = stdout()
+    console.print(table)
+    for read_out in owner.read_outs:
+        console.print(f"Model {read_out.model}, of {read_out.says}", markup=False)
 
 
 def _chosen(owners: list[str], asked: str | None) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from thumbrank_core.commands.common import opened, stdout
+from thumbrank_core.commands.common import OPERATE, JsonOption, opened, print_json, stdout
 from thumbrank_core.settings import Settings
 
 if TYPE_CHECKING:
@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 forget_app = typer.Typer(
-    no_args_is_help=True, help="Remove a channel or a video from every store, and never collect it again."
+    no_args_is_help=True,
+    help="Remove one channel or video from every store, for good.\n\n"
+    "It is never collected again. Without --yes it only says what would go.\n\n"
+    "Example: thumbrank forget video xxxxxxxxxxx",
 )
-app.add_typer(forget_app, name="forget")
+app.add_typer(forget_app, name="forget", rich_help_panel=OPERATE)
 
 Yes = Annotated[
     bool, typer.Option("--yes", help="Remove it. Without: say what would be removed, and ask on a terminal.")
@@ -27,11 +30,15 @@ Yes = Annotated[
 _IDS = {"ignore_unknown_options": True}
 
 
-@app.command("expire")
-def expire_command(yes: Yes = False) -> None:
-    """Remove what config/policy.yaml no longer lets us keep: rows, pictures, vectors, and videos shown in reports.
+@app.command("expire", rich_help_panel=OPERATE)
+def expire_command(yes: Yes = False, as_json: JsonOption = False) -> None:
+    """Remove what the policy no longer lets us keep.
 
-    Models, their figures and a team's own data stay. Example: thumbrank expire --yes
+    By config/policy.yaml: rows, pictures, vectors, and videos shown in reports. Models, their figures and a team's own data stay.
+
+    Keys of --json: action, subject, mode, dry_run, counts (by store). It asks nothing: with --yes it removes, without it does not.
+
+    Example: thumbrank expire --yes
     """
     from thumbrank_core.policy import load_policy
     from thumbrank_core.retention.removal import expire, stores_of
@@ -45,7 +52,9 @@ def expire_command(yes: Yes = False) -> None:
         def remove(dry_run: bool) -> "Removal":
             return expire(database, stores, policy, dry_run=dry_run)
 
-        if _total_after_asking(remove, yes) == 0:
+        if as_json:
+            print_json(remove(not yes))
+        elif _after_asking(remove, yes).total == 0:
             typer.echo(f"Nothing is older than policy.yaml allows (mode {policy.mode}).")
 
 
@@ -53,7 +62,10 @@ def expire_command(yes: Yes = False) -> None:
 def forget_channel_command(
     channel_id: Annotated[str, typer.Argument(metavar="ID", help="The channel's id, such as UC….")], yes: Yes = False
 ) -> None:
-    """Remove a channel with all of its videos. Example: thumbrank forget channel UCxxxxxxxxxxxxxxxxxxxxxx --yes"""
+    """Remove a channel with all of its videos.
+
+    Example: thumbrank forget channel UCxxxxxxxxxxxxxxxxxxxxxx --yes
+    """
     _forget("channel", channel_id, yes)
 
 
@@ -61,7 +73,10 @@ def forget_channel_command(
 def forget_video_command(
     video_id: Annotated[str, typer.Argument(metavar="ID", help="The video's id.")], yes: Yes = False
 ) -> None:
-    """Remove one video; its channel stays. Example: thumbrank forget video xxxxxxxxxxx --yes"""
+    """Remove one video; its channel stays.
+
+    Example: thumbrank forget video xxxxxxxxxxx --yes
+    """
     _forget("video", video_id, yes)
 
 
@@ -79,13 +94,14 @@ def _forget(kind: "ItemKind", item_id: str, yes: bool) -> None:
         def remove(dry_run: bool) -> "Removal":
             return forget(database, stores, mode, kind, item_id, dry_run=dry_run)
 
-        total = _total_after_asking(remove, yes)
-        if kind == "channel" and yes and TokenStore(settings.owners).delete(item_id):
+        found = _after_asking(remove, yes)
+        removed = not found.dry_run
+        if kind == "channel" and removed and TokenStore(settings.owners).delete(item_id):
             typer.echo(
                 f"The consent of {item_id} is deleted here; its owner ends it at Google: https://myaccount.google.com/connections"
             )
-        if total == 0:
-            if not yes:
+        if found.total == 0:
+            if not removed:
                 typer.echo(
                     f"thumbrank: Nothing of {kind} {item_id} is stored: correct the id, or add --yes to have it never collected.",
                     err=True,
@@ -94,18 +110,19 @@ def _forget(kind: "ItemKind", item_id: str, yes: bool) -> None:
             typer.echo(f"Nothing of {kind} {item_id} was stored; it will never be collected.")
 
 
-def _total_after_asking(remove: Callable[[bool], "Removal"], yes: bool) -> int:
-    """Show what would go, remove it where that was asked for, and return how much there was."""
-    planned = remove(not yes)
-    if planned.total == 0:
-        return 0
-    _show(planned)
-    if planned.dry_run:
+def _after_asking(remove: Callable[[bool], "Removal"], yes: bool) -> "Removal":
+    """Show what would go, and remove it where that was asked for, by the option or at the prompt; returns what was done last."""
+    found = remove(not yes)
+    if found.total == 0:
+        return found
+    _show(found)
+    if found.dry_run:
         if sys.stdin.isatty() and typer.confirm("Remove it?"):
-            _show(remove(False))
+            found = remove(False)
+            _show(found)
         else:
             typer.echo("Nothing was removed: add --yes to remove it.")
-    return planned.total
+    return found
 
 
 def _show(removal: "Removal") -> None:

@@ -2,7 +2,7 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from rich.table import Table
 from rich.text import Text  # a file's name is no markup: "[red]" is a name
 
-from thumbrank_core.commands.common import stdout
+from thumbrank_core.commands.common import JUDGE, JsonOption, print_json, stdout
 from thumbrank_core.commands.models import ModelOption, choose
 from thumbrank_core.features.signals.definitions import SIGNALS
 from thumbrank_core.settings import Settings
@@ -52,16 +52,20 @@ class RankingOut(BaseModel):
     candidates: list[CandidateOut]
 
 
-@app.command("score")
+@app.command("score", rich_help_panel=JUDGE)
 def score_command(
     pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE…", help="Two or more candidates of one video.")],
     title: Annotated[
         list[str], typer.Option("--title", help="The video's title; or one for each picture, in their order.")
     ],
     model: ModelOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Rank candidate thumbnails: the likelier winner, how likely, and whether it is too close to call.
+    """Rank candidate thumbnails, or say too close to call.
+
+    The likelier winner and how likely. A score compares candidates of one channel; it is not a click-through rate.
+
+    Keys of --json: says, note, model, fingerprint, temperature, too_close_to_call, candidates (best first).
 
     Example: thumbrank score a.jpg b.jpg --title "I tried it for 30 days"
     """
@@ -79,7 +83,7 @@ def score_command(
         ranking = score_candidates(chosen.bundle, encoders, contents, titles)
     shown = _shown(chosen, ranking, pictures, titles)
     if as_json:
-        typer.echo(shown.model_dump_json(indent=2))
+        print_json(shown)
     else:
         _show(chosen, shown)
 
@@ -175,6 +179,8 @@ def _show(chosen: "Chosen", shown: RankingOut) -> None:
     console.print(_ranked(shown))
     learnt = any(value is not None for value in shown.candidates[0].weak_sub_scores.values())
     console.print(_weak(chosen, shown) if learnt else "This model learnt no sub-scores.")
+    if learnt and (agreement := chosen.bundle.card.sub_score_agreement):
+        console.print(f"{_agreement(agreement)}.")
 
 
 def _ranked(shown: RankingOut) -> Table:
@@ -186,17 +192,16 @@ def _ranked(shown: RankingOut) -> Table:
     table.add_column("picture", overflow="fold")
     if several_titles:
         table.add_column("title", overflow="fold")
-    table.add_column("against the next", justify="right")
-    for candidate in found if each else []:
-        table.add_column(Text(f"against {candidate.picture}"), justify="right", overflow="fold")
+    # By rank, as file names are long; who share a rank have the same numbers.
+    for heading in (f"against {other.rank}" for other in found) if each else ["against the next"]:
+        table.add_column(heading, justify="right")
     for row, candidate in enumerate(found):
         against = [Text("" if column == row else _percent(p)) for column, p in enumerate(candidate.p_beats)]
         table.add_row(
             str(candidate.rank),
             Text(candidate.picture),
             *([Text(candidate.title)] if several_titles else []),
-            "" if candidate.p_beats_next is None else _percent(candidate.p_beats_next),
-            *(against if each else []),
+            *(against if each else ["" if candidate.p_beats_next is None else _percent(candidate.p_beats_next)]),
         )
     return table
 
@@ -207,26 +212,30 @@ def _weak(chosen: "Chosen", shown: RankingOut) -> Table:
     guides = card.recipe.get("sub_scores") == "engagement"
     of = "all six learnt engagement, as in the guide" if guides else "each imitates a simple measure"
     table = Table(title=f"Weak sub-scores, 0 to 1: {of}; no part of the ranking", title_justify="left")
-    table.add_column("picture", overflow="fold")
+    table.add_column("rank", justify="right")
     for name in SIGNALS:
-        table.add_column(name.replace("_", " "), justify="right")
+        table.add_column(_words(name), justify="right")
     for candidate in shown.candidates:
         values = (candidate.weak_sub_scores[name] for name in SIGNALS)
-        table.add_row(Text(candidate.picture), *("none" if value is None else f"{value:.2f}" for value in values))
-    if card.sub_score_agreement:
-        table.add_section()
-        agreement = (card.sub_score_agreement.get(name) for name in SIGNALS)
-        table.add_row(
-            "follows its own measure (Spearman)", *("none" if value is None else f"{value:.2f}" for value in agreement)
-        )
+        table.add_row(str(candidate.rank), *("none" if value is None else f"{value:.2f}" for value in values))
     return table
+
+
+def _agreement(found: Mapping[str, float | None]) -> str:
+    said = ((name, found.get(name)) for name in SIGNALS)
+    return "Each follows its own measure (Spearman): " + ", ".join(
+        f"{_words(name)} {'none' if value is None else f'{value:.2f}'}" for name, value in said
+    )
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _names(pictures: Sequence[Path]) -> list[str]:
     """What the pictures are called: the shortest that tells them apart, with a number where one is named twice."""
-    names = [path.name for path in pictures]
-    if len(set(names)) < len(names):
-        names = [str(path) for path in pictures]
+    paths = Counter(path.name for path in set(pictures))
+    names = [path.name if paths[path.name] == 1 else str(path) for path in pictures]
     times, so_far = Counter(names), Counter[str]()
     found: list[str] = []
     for name in names:

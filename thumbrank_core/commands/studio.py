@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from thumbrank_core.commands.common import column_map, opened, stdout
+from thumbrank_core.commands.common import OWN_DATA, column_map, opened, stdout
 from thumbrank_core.errors import ThumbrankError
 from thumbrank_core.imports.studio import Export, Rejected, StudioError, parse_period, read_export
 from thumbrank_core.settings import Settings
@@ -35,12 +35,12 @@ def _when(text: str) -> datetime:
 
 @app.command(
     "import-studio",
-    help="Bring in YouTube Studio's own exports: impressions and click-through rate of your videos.\n\n"
+    rich_help_panel=OWN_DATA,
+    help="Bring in YouTube Studio's impressions and click rates.\n\n"
     "In Studio: Analytics, Advanced mode, tab Content, columns Impressions and click-through rate, Export, .csv. Headers in "
     "English, German, Portuguese, Japanese, Spanish, French and Korean are understood.\n\n"
-    "Examples:\n\n"
-    'thumbrank import-studio "Content 2026-01-01_2026-04-01 My channel.zip"\n\n'
-    'thumbrank import-studio "Table data.csv" --period 2026-01-01..2026-03-31 --owner UCxxxxxxxxxxxxxxxxxxxxxx --dry-run',
+    'Example: thumbrank import-studio "Content 2026-01-01_2026-04-01 My channel.zip"\n\n'
+    'Example: thumbrank import-studio "Table data.csv" --period 2026-01-01..2026-03-31 --owner UCxxxxxxxxxxxxxxxxxxxxxx --dry-run',
 )
 def import_studio_command(
     files: Annotated[

@@ -7,7 +7,8 @@ import typer
 import yaml
 from rich.table import Table
 
-from thumbrank_core.commands.common import opened, stdout
+from thumbrank_core.commands import completing
+from thumbrank_core.commands.common import LEARN, opened, stdout
 from thumbrank_core.errors import ThumbrankError
 from thumbrank_core.settings import Settings
 
@@ -23,13 +24,19 @@ class OverrideError(ThumbrankError):
     """A --set that is not written FIELD=VALUE."""
 
 
-@app.command("train")
+@app.command("train", rich_help_panel=LEARN)
 def train_command(
     recipe: Annotated[
-        str, typer.Option(help="A recipe of config/recipes/: default, guide, phase2, phase3.")
+        str,
+        typer.Option(
+            help="A recipe of config/recipes/: default, guide, phase2, phase3.", autocompletion=completing.recipes
+        ),
     ] = "default",
     niche: Annotated[
-        list[str] | None, typer.Option("--niche", help="A niche; repeat it. Default: every enabled one.")
+        list[str] | None,
+        typer.Option(
+            "--niche", help="A niche; repeat it. Default: every enabled one.", autocompletion=completing.niches
+        ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="The recipe's epochs.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Pairs or channels a step, as the recipe's batch_by.")] = None,
@@ -40,13 +47,24 @@ def train_command(
         typer.Option("--set", metavar="FIELD=VALUE", help="Any other field of the recipe; repeat it."),
     ] = None,
     encoders: Annotated[
-        str | None, typer.Option(help="An encoder set of config/encoders.yaml. Default: THUMBRANK_ENCODERS.")
+        str | None,
+        typer.Option(
+            help="An encoder set of config/encoders.yaml. Default: THUMBRANK_ENCODERS.",
+            autocompletion=completing.encoder_sets,
+        ),
     ] = None,
     resume: Annotated[
         Path | None,
         typer.Option(help="Continue from this checkpoint. Default: from an interrupted run of the same training."),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes: torchrun on CPUs, accelerate launch on GPUs.")] = 1,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Processes on each machine: torchrun on CPUs, accelerate launch on GPUs.")
+    ] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines; each runs this command with its own --node-rank.")] = 1,
+    node_rank: Annotated[int, typer.Option(min=0, help="Which of them this is; node 0 registers the model.")] = 0,
+    rendezvous: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Where node 0 listens, as every node reaches it.")
+    ] = None,
     wandb: Annotated[
         bool, typer.Option("--wandb", help="Tell Weights & Biases too; to disk where there is no account.")
     ] = False,
@@ -54,11 +72,15 @@ def train_command(
         bool, typer.Option("--dry-run", help="Show the recipe and the data, and train nothing.")
     ] = False,
 ) -> None:
-    """Train one model on what the database holds, and make it the challenger. Ctr-C saves; the same command continues.
+    """Train one model, and make it the challenger.
+
+    On what the database holds. Ctrl-C saves; the same command continues.
 
     Example: thumbrank train --recipe guide --epochs 200 --batch-size 16 --lr 2e-5
     """
+    from thumbrank_core.launch import Nodes
     from thumbrank_core.retraining import Request, retrain
+    from thumbrank_core.training_worker import Start, in_processes
 
     given = {"epochs": epochs, "batch_size": batch_size, "learning_rate": lr, "seed": seed}
     overrides = {name: value for name, value in given.items() if value is not None} | overrides_of(change or [])
@@ -71,14 +93,17 @@ def train_command(
         wandb=wandb,
     )
     settings = Settings.read()
+    start = Start(workers, Nodes(nodes, node_rank, rendezvous))
+    start.check(settings)
     with opened(settings) as database:
         if dry_run:
             _show_plan(request, database, settings)
             return
-        if workers > 1:
-            from thumbrank_core import launch, training_worker
-
-            launch.run(training_worker.MODULE, training_worker.arguments(request, workers), workers, "train")
+        if start.world_size > 1:
+            in_processes(request, start, database, settings)
+        if node_rank > 0:
+            typer.echo(f"Node {node_rank} of {nodes} is done; node 0 registers the model.")
+            return
         # Several processes have trained it by now, and this finds what they registered.
         done = retrain(request, database, settings)
     assert done is not None, "a process of its own registers"
@@ -121,7 +146,9 @@ def _show_plan(request: "Request", database: "Database", settings: Settings) -> 
     table.add_column("value")
     for name, value in recipe.model_dump().items():
         changed = name in request.overrides
-        table.add_row(name, str(value) + (" (changed)" if changed else ""), style="bold" if changed else "")
+        late = name == "swa_start" and recipe.averaging == "swa" and recipe.averages_from != value
+        note = f"; {recipe.averages_from} of {recipe.epochs} epochs" if late else ""
+        table.add_row(name, str(value) + (" (changed)" if changed else "") + note, style="bold" if changed else "")
     stdout().print(table)
     for split in SPLITS:
         pairs, channels = dataset.counts(split)
@@ -135,12 +162,14 @@ def _show_plan(request: "Request", database: "Database", settings: Settings) -> 
 def _show(done: "Registered") -> None:
     card = done.run.card
     state = "trained" if done.run.trained else "there already: nothing it depends on changed"
-    table = Table(title=f"Version {done.version.number}, {state}", title_justify="left")
-    table.add_column("")
-    table.add_column("", overflow="fold")
+    table = Table(title=f"Version {done.version.number}, {state}", title_justify="left", show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")
     for name, value in _rows(card):
         table.add_row(name, value)
     table.add_row("bundle", str(done.run.folder))
+    if done.page is not None:
+        table.add_row("MLflow", done.page)
     stdout().print(table)
     for sentence in card.findings.values():
         typer.echo(sentence)
@@ -156,7 +185,7 @@ def _rows(card: "BundleCard") -> list[tuple[str, str]]:
         (
             "validation",
             f"pair accuracy {best.validation_accuracy:.4f}, AUC {best.validation_auc:.4f}, correlation {correlation} on {pairs:,} pairs "
-            f"of {channels} channels that it was selected on; `evaluation_report` measures unseen ones",
+            f"of {channels} channels that it was selected on; `thumbrank evaluate` measures unseen ones",
         ),
-        ("epochs", f"{len(card.history)} in {card.seconds:.1f} s"),
+        ("epochs", f"{len(card.history)} in {card.seconds:.1f} s; epoch {card.best_epoch} ships, the first is 0"),
     ]

@@ -7,8 +7,9 @@ whether the call was right; ties of scores are calls of one half, ties of labels
 import numpy as np
 from scipy.special import expit
 
+from thumbrank_core.array_types import Floats
 from thumbrank_core.bootstrap import Interval, draw_weights, effective_channels, interval, ratio_draws
-from thumbrank_core.evaluation.figures import Bin, Calibration, Covered, Floats
+from thumbrank_core.evaluation.figures import Bin, Calibration, Covered
 from thumbrank_core.metrics import channel_sums, pair_concordance
 from thumbrank_core.training.dataset import Pairs
 

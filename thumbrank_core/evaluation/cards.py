@@ -12,7 +12,7 @@ import numpy as np
 from thumbrank_core.evaluation import wording
 from thumbrank_core.evaluation.figures import CEILING, DEFINITIONS, METRICS, MODEL, Evaluation
 from thumbrank_core.evaluation.gate import Verdict
-from thumbrank_core.evaluation.report import caveats, slice_scorers, tables
+from thumbrank_core.evaluation.report import ab_facts, caveats, slice_scorers, tables
 from thumbrank_core.evaluation.shown import templates
 from thumbrank_core.features.signals.definitions import SIGNALS
 from thumbrank_core.labels.growth import GrowthCurve
@@ -57,6 +57,7 @@ def model_card(evaluation: Evaluation, verdict: Verdict, card: BundleCard, datas
         owners=len(evaluation.owners),
         caveats=caveats(evaluation),
         tables=tables(evaluation),
+        ab_facts=ab_facts(evaluation.ab),
         slice_scorers=slice_scorers(evaluation),
         metrics=METRICS,
         definitions=DEFINITIONS,

@@ -8,8 +8,8 @@ import hashlib
 from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 
+from thumbrank_core.array_types import Floats, Ints
 from thumbrank_core.bootstrap import (
     auc_draws,
     auc_histogram,
@@ -21,15 +21,16 @@ from thumbrank_core.bootstrap import (
     ratio_interval,
 )
 from thumbrank_core.errors import ThumbrankError
+from thumbrank_core.evaluation.ab_tests import AbPairs, measure_tests
 from thumbrank_core.evaluation.calibration import calibrate, cover
 from thumbrank_core.evaluation.figures import (
     CEILING,
     CHAMPION,
     MODEL,
+    AbFigures,
     AllPairs,
+    EvaluatedPairs,
     Evaluation,
-    Floats,
-    Measured,
     Scored,
 )
 from thumbrank_core.evaluation.leak_alarm import leak_alarm
@@ -52,8 +53,6 @@ from thumbrank_core.training.checks import check_dataset
 from thumbrank_core.training.dataset import Dataset, Pairs
 from thumbrank_core.training.validation import MIN_CHANNEL_VIDEOS
 
-Ints = npt.NDArray[np.int64]
-
 
 class EvaluationError(ThumbrankError):
     """There is nothing to measure on."""
@@ -65,6 +64,7 @@ def evaluate(
     truth: Truth | None = None,
     champion: Floats | None = None,
     since: float | None = None,
+    tests: AbPairs | None = None,
 ) -> Evaluation:
     """Measure the bundle and the reference models on channels it never saw.
 
@@ -74,6 +74,7 @@ def evaluate(
         truth: what a simulated world knows; adds the ceiling. None for real data.
         champion: (n,) the scores of who stands to be replaced, if it can score these items.
         since: where "later" begins, if not at the time cuts of `dataset`.
+        tests: A/B tests, by the bundle's encoders; None where there are none.
 
     Raises:
         EvaluationError: there are no test pairs.
@@ -85,7 +86,8 @@ def evaluate(
         raise EvaluationError("There are no pairs in test channels: add channels, the split is a hash of their ids.")
     score = bundle.score(dataset.items.image, dataset.items.text)
     scores: dict[str, Floats] = {MODEL: score}
-    references = {SHUFFLED: shuffled(dataset, score)} | reference_scores(dataset)
+    fitted = reference_scores(dataset, tests.variants if tests is not None and len(tests) else None)
+    references = {SHUFFLED: shuffled(dataset, score)} | fitted.items
     scores |= references
     if champion is not None:
         scores[CHAMPION] = champion
@@ -118,7 +120,16 @@ def evaluate(
         test=test,
         test_set=digest_of(dataset, later),
         later_slices=slices_of(dataset, scores, later) if len(later) else [],
+        ab=None if tests is None else _ab_figures(bundle, tests, fitted.variants),
     )
+
+
+def _ab_figures(bundle: Bundle, tests: AbPairs, references: dict[str, Floats]) -> AbFigures:
+    variants = tests.variants
+    scores = {MODEL: bundle.score(variants.image, variants.text)} | references
+    if tests.champion is not None:
+        scores[CHAMPION] = tests.champion
+    return measure_tests(tests, scores)
 
 
 def digest_of(dataset: Dataset, pairs: Pairs) -> str:
@@ -142,7 +153,7 @@ def _all_pairs(dataset: Dataset) -> AllPairs:
 
 def measure(
     name: str, dataset: Dataset, scores: Mapping[str, Floats], references: Mapping[str, Floats], pairs: Pairs
-) -> Measured:
+) -> EvaluatedPairs:
     """Figures of every scorer on `pairs`, with the same channel draws for all.
 
     Args:
@@ -194,7 +205,7 @@ def measure(
         gap = micro - scorers[MODEL].metrics["pair_accuracy_micro"].value if scorers else 0.0
         above = interval(gap, accuracy[scorer] - accuracy[MODEL], effective)
         scorers[scorer] = Scored(scorer, scorer in references, metrics, above)
-    return Measured(name, len(pairs), n_channels, effective, scorers)
+    return EvaluatedPairs(name, len(pairs), n_channels, effective, scorers)
 
 
 def _items_of(dataset: Dataset, pairs: Pairs) -> tuple[Ints, Ints]:

@@ -5,14 +5,12 @@ is shown of it is report.py, what it is worth is gate.py.
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
+from thumbrank_core.array_types import Floats
 from thumbrank_core.bootstrap import FEW_CHANNELS, Interval
 from thumbrank_core.evaluation.leak_alarm import LeakAlarm
 from thumbrank_core.policy import LabelName
 from thumbrank_core.training.dataset import Pairs
-
-Floats = npt.NDArray[np.float64]
 
 MODEL, CEILING, CHAMPION = "model", "ceiling", "champion"
 """Names of scorers that are no reference models."""
@@ -52,7 +50,7 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class Measured:
+class EvaluatedPairs:
     """A set of pairs and what every scorer gets on it. `effective_channels`: as many channels of equal size would tell as much."""
 
     name: str
@@ -119,6 +117,40 @@ class OwnerFigures:
 
 
 @dataclass(frozen=True)
+class AbSet:
+    """A/B tests of several owners: the winner against each other variant of its test.
+
+    `accuracy`: by scorer, the share of these pairs that it ranks right, ties one half.
+    """
+
+    name: str
+    n_tests: int
+    n_pairs: int
+    n_channels: int
+    accuracy: dict[str, Interval]
+
+
+@dataclass(frozen=True)
+class AbFigures:
+    """What A/B tests say of the scorers. No verdict hangs on it.
+
+    `n_tests`, `n_pairs`, `n_channels`: of the tests that are measured, `n_seen` of them of channels that the model learnt from;
+    `n_ctr` of them decided by click rate. `n_same`: tests in which nothing won. `left_out`: tests with a winner that are not
+    measured, by reason. `sets`: every test, and apart from one another those of unseen and of seen channels; none where it would
+    be the figure of a single owner.
+    """
+
+    n_tests: int
+    n_pairs: int
+    n_channels: int
+    n_seen: int
+    n_ctr: int
+    n_same: int
+    left_out: dict[str, int]
+    sets: list[AbSet]
+
+
+@dataclass(frozen=True)
 class SubScores:
     """The six heads on unseen channels, ordered as SIGNALS. `agreement`: Spearman of each with its own weak signal, None
     where fewer than three are known, over `n`; `correlation` (6, 6): Spearman of the heads with each other."""
@@ -150,14 +182,14 @@ class Evaluation:
     the model was trained, and the champion, and after that of the data; what promotion is decided on. `seen_later`: training
     channels after it, a creator's own use.
     None where there is no pair. `slices` are of `unseen`, `later_slices` of `later`. `scores` (n,) by scorer, `test`: the pairs
-    of `unseen`. `test_set`: a digest of the pairs of `later` and who won them.
+    of `unseen`. `test_set`: a digest of the pairs of `later` and who won them. `ab`: None where no A/B test is stored.
     """
 
     label: LabelName
     all_pairs: AllPairs
-    unseen: Measured
-    later: Measured | None
-    seen_later: Measured | None
+    unseen: EvaluatedPairs
+    later: EvaluatedPairs | None
+    seen_later: EvaluatedPairs | None
     slices: list[Slice]
     calibration: Calibration
     covered: list[Covered]
@@ -168,6 +200,7 @@ class Evaluation:
     test: Pairs
     test_set: str
     later_slices: list[Slice] = field(default_factory=list[Slice])
+    ab: AbFigures | None = None
 
     @property
     def model(self) -> Scored:

@@ -5,9 +5,9 @@ is done with them is gate.py. The guide's data minimums are labels/sizes.py's: t
 from pathlib import Path
 from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from thumbrank_core.configuration import called, read_config
 from thumbrank_core.errors import ThumbrankError
 from thumbrank_core.paths import config_file
 
@@ -54,15 +54,8 @@ def load_gate(path: Path | None = None) -> Floors:
         FloorsError: the file is malformed, or lacks a phase; the sentence names the field.
     """
     source = path or config_file("gate.yaml")
-    try:
-        floors = Floors.model_validate(yaml.safe_load(source.read_text(encoding="utf-8")))
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"] if part != "[key]")
-        raise FloorsError(f"{source.name}: {field or 'the file'} is wrong ({first['msg']}).") from None
-    except yaml.YAMLError as error:
-        raise FloorsError(f"{source.name} is not YAML: {' '.join(str(error).split())[:200]}") from None
+    floors = read_config(source, Floors, FloorsError)
     missing = [str(phase) for phase in (1, 2, 3) if phase not in floors.phases]
     if missing:
-        raise FloorsError(f"{source.name}: phases has no {', '.join(missing)}: give each phase its floors.")
+        raise FloorsError(f"{called(source)}: phases has no {', '.join(missing)}: give each phase its floors.")
     return floors

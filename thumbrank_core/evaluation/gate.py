@@ -19,7 +19,7 @@ from thumbrank_core.evaluation.floors import Floors, Phase
 from thumbrank_core.labels.sizes import NEEDS, Size, Unit
 
 Status = Literal["pass", "refused"]
-AGAIN = "run evaluation_report again"
+AGAIN = "run `thumbrank evaluate` or evaluation_report again"
 SLACK = 0.01
 """How far a whole interval of a control may lie off one half: without it, one honest control in twenty would fail by chance."""
 
@@ -35,7 +35,7 @@ class DataCounts:
 
 
 @dataclass(frozen=True)
-class Figures:
+class GateInputs:
     """What the gate decides by.
 
     "Unseen" is the test channels. "Later" is their pairs whose videos were both published after the time cut, which the model
@@ -77,7 +77,8 @@ class Figures:
 
 @dataclass(frozen=True)
 class SliceLead:
-    """Candidate minus champion in one slice of the later pairs, such as niche tech: `by` niche, `name` tech."""
+    """Candidate minus champion in one slice of the later pairs that is not all of them, such as niche tech: `by` niche, `name`
+    tech."""
 
     by: str
     name: str
@@ -147,7 +148,7 @@ class Verdict:
 _WHOLE = TypeAdapter(Verdict)
 
 
-def decide(figures: Figures, floors: Floors, champion: Champion | None) -> Verdict:
+def decide(figures: GateInputs, floors: Floors, champion: Champion | None) -> Verdict:
     """Decide whether a model may serve: what it shows on unseen channels, and beside the champion on later pairs.
 
     Args:
@@ -185,7 +186,7 @@ def staleness(against: int | None, champion: int | None) -> str | None:
     return f"The verdict is out of date: the champion was {then} and is {now} now; {AGAIN}."
 
 
-def _against_chance(figures: Figures, floors: Floors) -> list[Condition]:
+def _against_chance(figures: GateInputs, floors: Floors) -> list[Condition]:
     accuracy, newer = figures.pair_accuracy_micro, figures.above_newer
     enough = figures.n_channels >= floors.channels
     return [
@@ -225,7 +226,7 @@ def _against_chance(figures: Figures, floors: Floors) -> list[Condition]:
     ]
 
 
-def _floors(figures: Figures, floors: Floors) -> list[Condition]:
+def _floors(figures: GateInputs, floors: Floors) -> list[Condition]:
     asked = floors.of(figures.phase)
     return [
         _floor("pair_auc_pooled", figures.pair_auc_pooled, asked.pair_auc_pooled, figures.phase),
@@ -241,7 +242,7 @@ def _floor(name: str, found: Interval, floor: float, phase: Phase) -> Condition:
     return Condition(f"reaches {name}", found.value >= floor, says, found.value, floor)
 
 
-def _click_through(figures: Figures, floor: float) -> Condition:
+def _click_through(figures: GateInputs, floor: float) -> Condition:
     name = "reaches ctr_rank_correlation"
     if not figures.ctr_correlations:
         passed = figures.phase == 1
@@ -256,7 +257,7 @@ def _click_through(figures: Figures, floor: float) -> Condition:
     return Condition(name, passed, f"{says}, and it {'does' if passed else 'does not'}.", floor=floor)
 
 
-def _calibrated(figures: Figures, floors: Floors) -> Condition:
+def _calibrated(figures: GateInputs, floors: Floors) -> Condition:
     name = "calibrated"
     if figures.ece is None:
         return Condition(name, False, "its calibration could not be measured.", floor=floors.ece)
@@ -264,7 +265,7 @@ def _calibrated(figures: Figures, floors: Floors) -> Condition:
     return Condition(name, figures.ece.value <= floors.ece, says, figures.ece.value, floors.ece)
 
 
-def _controls(figures: Figures) -> list[Condition]:
+def _controls(figures: GateInputs) -> list[Condition]:
     return [
         _control(
             "memoriser finds nothing", "the ID memoriser", figures.memoriser, "something of unseen channels leaks."
@@ -284,7 +285,7 @@ def _control(name: str, who: str, found: Interval, otherwise: str) -> Condition:
     return Condition(name, passed, says + ("." if passed else f": {otherwise}"), found.value, 0.5)
 
 
-def _against_champion(figures: Figures, floors: Floors, champion: Champion) -> list[Condition]:
+def _against_champion(figures: GateInputs, floors: Floors, champion: Champion) -> list[Condition]:
     same = champion.test_set == figures.test_set
     return [
         Condition(
@@ -307,7 +308,9 @@ def _against_champion(figures: Figures, floors: Floors, champion: Champion) -> l
         Condition(
             "covers the champion's niches",
             not champion.lost_niches,
-            f"the champion (version {champion.version}) also covers {', '.join(champion.lost_niches) or 'nothing else'}.",
+            f"the champion (version {champion.version}) also covers {', '.join(champion.lost_niches)}."
+            if champion.lost_niches
+            else f"it learnt every niche of the champion (version {champion.version}).",
         ),
         _above(
             "beats the champion",
@@ -323,7 +326,7 @@ def _against_champion(figures: Figures, floors: Floors, champion: Champion) -> l
     ]
 
 
-def _above(name: str, whom: str, lead: Interval | None, figures: Figures, otherwise: str) -> Condition:
+def _above(name: str, whom: str, lead: Interval | None, figures: GateInputs, otherwise: str) -> Condition:
     if lead is None:
         reason = otherwise if figures.n_channels_later else "there are no pairs later than its training"
         return Condition(name, False, f"against {whom} it is not comparable: {reason}.", floor=0.0)
@@ -342,13 +345,13 @@ def _no_slice_lost(floors: Floors, champion: Champion) -> Condition:
     if not lost:
         says = f"none of {len(looked_at)} slices of {floors.slice_channels} channels or more lost over {asked} beyond its interval."
         return Condition(name, True, says)
-    which = "; ".join(f"{part.by} {part.name} {_signed(part.lead)}, {part.n_channels} channels" for part in lost)
+    which = "; ".join(f"{part.by} ({part.name}) {_signed(part.lead)}, {part.n_channels} channels" for part in lost)
     says = f"against the champion (version {champion.version}) it lost over {asked} in {which}."
     worst = min(part.lead.value for part in lost)
     return Condition(name, False, says, worst, -floors.slice_loss)
 
 
-def _minimums(figures: Figures) -> tuple[Size, ...]:
+def _minimums(figures: GateInputs) -> tuple[Size, ...]:
     have: dict[Unit, int] = {
         "thumbnails": figures.data.thumbnails,
         "channels": figures.data.channels,
@@ -359,7 +362,7 @@ def _minimums(figures: Figures) -> tuple[Size, ...]:
     return tuple(Size(need, have[need.unit]) for need in NEEDS if need.stage in stages)
 
 
-def _sentence(figures: Figures, champion: Champion | None, conditions: Sequence[Condition], *, passed: bool) -> str:
+def _sentence(figures: GateInputs, champion: Champion | None, conditions: Sequence[Condition], *, passed: bool) -> str:
     accuracy = figures.pair_accuracy_micro
     interval = (
         f"95 % interval {accuracy.low:.1%} to {accuracy.high:.1%}"

@@ -13,12 +13,12 @@ import numpy.typing as npt
 from scipy.sparse import coo_array, csr_array, identity
 from scipy.sparse.linalg import cg
 
+from thumbrank_core.array_types import Floats
 from thumbrank_core.bootstrap import Interval, ratio_interval
 from thumbrank_core.evaluation.pair_matrix import difference_matrix
 from thumbrank_core.metrics import channel_sums, pair_concordance
 from thumbrank_core.training.dataset import Dataset, Pairs
 
-Floats = npt.NDArray[np.float64]
 KEPT_OUT = 0.2
 RIDGE = 0.1
 """Worth a tenth of a pair: it decides nothing but the scores of videos that hardly occur."""

@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from thumbrank_core.array_types import Floats, Ints
 from thumbrank_core.training.dataset import Dataset, Pairs
 
 MOST_ITEMS = 50_000
@@ -18,9 +19,9 @@ MOST_ITEMS = 50_000
 BLOCK = 32_768
 """Items scored at a time."""
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 Matrix = npt.NDArray[np.float32]
+Model = Callable[[Matrix], Floats]
+"""What was fitted: scores (r,) of standardised rows (r, k)."""
 
 
 def learnt_pairs(dataset: Dataset) -> Pairs:
@@ -58,17 +59,23 @@ class Learnt:
 
     def standardised(self, rows: Ints | slice) -> Matrix:
         """(r, k) image beside title vector, each dimension by mean and spread over the learnt rows."""
-        mean, spread = self._scale
-        x = self._raw(rows)
-        x -= mean
-        x /= spread
-        return x
+        return self._scaled(self._raw(rows))
 
-    def scored(self, score: Callable[[Matrix], Floats]) -> Floats:
+    def elsewhere(self, image: Matrix, text: Matrix) -> Matrix:
+        """(v, k) the same of vectors that are no item's: image (v, d) and title (v, e)."""
+        return self._scaled(np.concatenate([image, text], axis=1).astype(np.float32, copy=False))
+
+    def scored(self, score: Model) -> Floats:
         """Scores (n,) of all items by a function of standardised rows."""
         n = len(self.dataset.items)
         parts = [score(self.standardised(slice(start, start + BLOCK))) for start in range(0, n, BLOCK)]
         return np.concatenate(parts)
+
+    def _scaled(self, x: Matrix) -> Matrix:
+        mean, spread = self._scale
+        x -= mean
+        x /= spread
+        return x
 
     def _raw(self, rows: Ints | slice) -> Matrix:
         items = self.dataset.items

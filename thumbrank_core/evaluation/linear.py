@@ -9,11 +9,11 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from thumbrank_core.evaluation.learnt import Learnt
+from thumbrank_core.array_types import Floats
+from thumbrank_core.evaluation.learnt import Learnt, Matrix
 from thumbrank_core.evaluation.pair_matrix import difference_matrix
 from thumbrank_core.metrics import pair_accuracy_micro
 
-Floats = npt.NDArray[np.float64]
 RIDGE_STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 """Times the mean eigenvalue of the normal matrix."""
 
@@ -30,19 +30,43 @@ class Linear:
 
     def image(self) -> Floats:
         """Item scores (n,) from the image vector."""
-        return self._best(slice(0, self._width))
+        return self.learnt.scored(self.by_image)
 
     def title(self) -> Floats:
         """Item scores (n,) from the title vector."""
-        return self._best(slice(self._width, None))
+        return self.learnt.scored(self.by_title)
 
     def both(self) -> Floats:
         """Item scores (n,) from both vectors: the linear model to beat."""
-        return self._best(slice(None))
+        return self.learnt.scored(self.by_both)
+
+    def by_image(self, x: Matrix) -> Floats:
+        """Scores (r,) of standardised rows (r, k) from their image vectors."""
+        return (x[:, : self._width] @ self._image).astype(np.float64)
+
+    def by_title(self, x: Matrix) -> Floats:
+        """The same from their title vectors."""
+        return (x[:, self._width :] @ self._title).astype(np.float64)
+
+    def by_both(self, x: Matrix) -> Floats:
+        """The same from both."""
+        return (x @ self._both).astype(np.float64)
 
     @property
     def _width(self) -> int:
         return self.learnt.dataset.items.image.shape[1]
+
+    @cached_property
+    def _image(self) -> Matrix:
+        return self._best(slice(0, self._width))
+
+    @cached_property
+    def _title(self) -> Matrix:
+        return self._best(slice(self._width, None))
+
+    @cached_property
+    def _both(self) -> Matrix:
+        return self._best(slice(None))
 
     @cached_property
     def _equations(self) -> tuple[Floats, Floats]:
@@ -58,7 +82,8 @@ class Linear:
     def _validation(self) -> npt.NDArray[np.float32]:
         return self.learnt.standardised(self.learnt.dataset.items_of("validation"))
 
-    def _best(self, columns: slice) -> Floats:
+    def _best(self, columns: slice) -> Matrix:
+        """The weights of these columns, of the strength that orders validation pairs best."""
         normal, target = self._equations
         pairs, rows = self.learnt.dataset.of("validation"), self.learnt.dataset.items_of("validation")
         a, b = np.searchsorted(rows, pairs.a), np.searchsorted(rows, pairs.b)
@@ -71,4 +96,4 @@ class Linear:
             accuracy = pair_accuracy_micro((score[a] - score[b]).astype(np.float64), pairs.outcome)
             if accuracy > best_accuracy:
                 best, best_accuracy = weight.astype(np.float32), accuracy
-        return self.learnt.scored(lambda x: (x[:, columns] @ best).astype(np.float64))
+        return best

@@ -6,7 +6,8 @@ What is found stays in memory, for the gate; no page, row, tag or file shows it.
 
 import numpy as np
 
-from thumbrank_core.evaluation.figures import Floats, OwnerFigures
+from thumbrank_core.array_types import Floats
+from thumbrank_core.evaluation.figures import OwnerFigures
 from thumbrank_core.metrics import spearman_weighted
 from thumbrank_core.training.dataset import Dataset
 from thumbrank_core.training.read_outs import MIN_VIDEOS

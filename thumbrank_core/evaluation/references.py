@@ -4,11 +4,13 @@ time cut.
 A score is compared only inside a channel, by the sign of the difference of two items.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from thumbrank_core.array_types import Floats
+from thumbrank_core.evaluation.ab_tests import Variants
 from thumbrank_core.evaluation.boosting import boosted
 from thumbrank_core.evaluation.leak_alarm import id_memoriser
 from thumbrank_core.evaluation.learnt import Learnt
@@ -18,7 +20,6 @@ from thumbrank_core.metrics import pair_accuracy_micro
 from thumbrank_core.progress import track
 from thumbrank_core.training.dataset import Dataset
 
-Floats = npt.NDArray[np.float64]
 NEWER, MEMORISER, RIDGE = "newer wins", "ID memoriser", "ridge on both"
 SHUFFLED = "shuffled labels"
 SHUFFLE_SEED = 0
@@ -28,13 +29,22 @@ HOUR_PRIOR = 20.0
 """Pairs of one half that each hour of the day starts with."""
 
 
-def reference_scores(dataset: Dataset) -> dict[str, Floats]:
-    """Scores (n,) of every reference model by its name, in the order of tables. The cosine of CLIP's image and title is left out
-    where nobody measured it."""
+@dataclass(frozen=True)
+class References:
+    """Scores of the reference models by name, in the order of tables: `items` (n,) of the data set's, and `variants` (v,) of A/B
+    tests', of those that have something to say between variants of one video: it is published once, and its id is one."""
+
+    items: dict[str, Floats]
+    variants: dict[str, Floats]
+
+
+def reference_scores(dataset: Dataset, variants: Variants | None = None) -> References:
+    """Fit every reference model and score the items with it, and variants of A/B tests where there are any. The cosine of CLIP's
+    image and title is left out where nobody measured it, as it is of variants."""
     learnt = Learnt(dataset)
     linear = Linear(learnt)
     models: dict[str, Callable[[], Floats]] = {
-        "coin": lambda: coin(dataset),
+        "coin": lambda: coin(len(dataset.items)),
         MEMORISER: lambda: id_memoriser(dataset),
         NEWER: dataset.items.published.copy,
         "publish hour": lambda: publish_hour(dataset),
@@ -44,16 +54,30 @@ def reference_scores(dataset: Dataset) -> dict[str, Floats]:
         LINEAR[0]: linear.title,
         LINEAR[1]: linear.image,
         RIDGE: linear.both,
-        "boosting on both": lambda: boosted(learnt),
     }
     if dataset.signals is None or np.isnan(dataset.signals[:, SIGNALS.index("title_match")]).all():
         del models[COSINE]
     found: dict[str, Floats] = {}
-    with track("reference models", len(models)) as advance:
+    with track("reference models", len(models) + 1) as advance:
         for name, model in models.items():
             found[name] = model()
             advance(1)
-    return found
+        trees = boosted(learnt)
+        found["boosting on both"] = learnt.scored(trees)
+        advance(1)
+    if variants is None:
+        return References(found, {})
+    x = learnt.elsewhere(variants.image, variants.text)
+    elsewhere = {
+        "coin": coin(len(variants)),
+        "title length": title_length(dataset, variants.title),
+        "title capitals": title_capitals(dataset, variants.title),
+        LINEAR[0]: linear.by_title(x),
+        LINEAR[1]: linear.by_image(x),
+        RIDGE: linear.by_both(x),
+        "boosting on both": trees(x),
+    }
+    return References(found, elsewhere)
 
 
 def shuffled(dataset: Dataset, score: Floats) -> Floats:
@@ -67,9 +91,9 @@ def shuffled(dataset: Dataset, score: Floats) -> Floats:
     return found
 
 
-def coin(dataset: Dataset) -> Floats:
-    """A seeded random score: what no knowledge at all gets."""
-    return np.random.default_rng(0).random(len(dataset.items))
+def coin(n: int) -> Floats:
+    """A seeded random score (n,): what no knowledge at all gets."""
+    return np.random.default_rng(0).random(n)
 
 
 def publish_hour(dataset: Dataset) -> Floats:
@@ -81,19 +105,20 @@ def publish_hour(dataset: Dataset) -> Floats:
     return ((won + HOUR_PRIOR / 2) / (seen + HOUR_PRIOR))[hour]
 
 
-def title_length(dataset: Dataset) -> Floats:
-    """Characters of the title, longer or shorter winning as the training pairs say."""
-    return _as_training_says(dataset, np.array([float(len(title)) for title in dataset.items.title]))
+def title_length(dataset: Dataset, titles: Sequence[str] | None = None) -> Floats:
+    """Characters of the items' titles, or of other ones, longer or shorter winning as the training pairs say."""
+    return _as_training_says(dataset, lambda title: float(len(title)), titles)
 
 
-def title_capitals(dataset: Dataset) -> Floats:
-    """Share of capitals among the title's letters, more or fewer winning as the training pairs say."""
+def title_capitals(dataset: Dataset, titles: Sequence[str] | None = None) -> Floats:
+    """Share of capitals among the letters of the items' titles, or of other ones, more or fewer winning as the training pairs
+    say."""
 
     def share(title: str) -> float:
         letters = [letter for letter in title if letter.isalpha()]
         return sum(letter.isupper() for letter in letters) / len(letters) if letters else 0.0
 
-    return _as_training_says(dataset, np.array([share(title) for title in dataset.items.title]))
+    return _as_training_says(dataset, share, titles)
 
 
 def cosine(dataset: Dataset) -> Floats:
@@ -112,7 +137,8 @@ def cosine(dataset: Dataset) -> Floats:
     return score
 
 
-def _as_training_says(dataset: Dataset, value: Floats) -> Floats:
-    training = dataset.of("train")
+def _as_training_says(dataset: Dataset, measure: Callable[[str], float], titles: Sequence[str] | None) -> Floats:
+    training, value = dataset.of("train"), np.array([measure(title) for title in dataset.items.title])
     more = pair_accuracy_micro(value[training.a] - value[training.b], training.outcome) >= 0.5
-    return value if more else -value
+    asked = value if titles is None else np.array([measure(title) for title in titles])
+    return asked if more else -asked

@@ -15,14 +15,24 @@ import numpy as np
 
 from thumbrank_core.bootstrap import DRAWS, FEW_CHANNELS
 from thumbrank_core.evaluation import wording
-from thumbrank_core.evaluation.figures import CEILING, DEFINITIONS, METRICS, MODEL, Evaluation, Measured
+from thumbrank_core.evaluation.ab_reading import REASONS
+from thumbrank_core.evaluation.figures import (
+    CEILING,
+    DEFINITIONS,
+    METRICS,
+    MODEL,
+    AbFigures,
+    EvaluatedPairs,
+    Evaluation,
+)
 from thumbrank_core.evaluation.gate import Verdict
-from thumbrank_core.evaluation.pictures import Picture
+from thumbrank_core.evaluation.pictures import Plot
 from thumbrank_core.evaluation.shown import Shown, templates
 from thumbrank_core.features.cache import title_sha256
 from thumbrank_core.features.signals.definitions import SIGNALS
 from thumbrank_core.labels.definitions import SHOWN
 from thumbrank_core.model.bundle import BundleCard
+from thumbrank_core.store.files import write_text
 from thumbrank_core.store.images import ImageStore
 from thumbrank_core.store.picture import PictureError
 from thumbrank_core.training.dataset import Dataset
@@ -40,7 +50,7 @@ class Table:
     """A set of pairs as the page shows it: what it is, and what it means that there is none."""
 
     title: str
-    measured: Measured | None
+    measured: EvaluatedPairs | None
     empty: str
 
 
@@ -73,7 +83,7 @@ def render(
     card: BundleCard,
     dataset: Dataset,
     images: ImageStore,
-    pictures: Mapping[str, Picture],
+    pictures: Mapping[str, Plot],
 ) -> str:
     """The page as text. `pictures`: what `pictures_of` drew of it."""
     right, wrong = _examples(evaluation, dataset, images)
@@ -91,6 +101,7 @@ def render(
             right=right,
             wrong=wrong,
             tables=tables(evaluation),
+            ab_facts=ab_facts(evaluation.ab),
             slice_groups=[list(parts) for _, parts in groupby(evaluation.slices, key=lambda part: part.by)],
             slice_scorers=slice_scorers(evaluation),
             metrics=METRICS,
@@ -110,9 +121,7 @@ def write(folder: Path, text: str, name: str = "index.html") -> Path:
     """Write the page, or a card under its `name`, into the folder, atomically."""
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / name
-    temporary = target.with_name(name + ".part")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(target)
+    write_text(target, text)
     return target
 
 
@@ -185,6 +194,33 @@ def _click_through(owners: int) -> str:
         return "CTR correlation: no data (only a channel's owner has it)."
     whose = "1 owner brought real figures" if owners == 1 else f"{owners} owners brought real figures"
     return f"CTR correlation: {whose}; the gate holds each against its floor, and nobody is shown what it comes to."
+
+
+def ab_facts(found: AbFigures | None) -> list[str]:
+    """What stands above the figures of A/B tests, in sentences; none where no test is stored."""
+    if found is None:
+        return []
+    if found.n_tests:
+        said = [
+            "Variants of one video that YouTube showed at random: of "
+            f"{wording.several(found.n_pairs, 'pair')} of a winner and another variant, in "
+            f"{wording.several(found.n_tests, 'test')} of {wording.several(found.n_channels, 'channel')}, how many are ranked right; "
+            "ties count one half. Nothing learns from them, and no verdict hangs on them.",
+            f"{found.n_seen:,} of these tests {'is' if found.n_seen == 1 else 'are'} of channels whose videos the model may have "
+            f"learnt from; {found.n_ctr:,} {'was' if found.n_ctr == 1 else 'were'} decided by click rate, the others by the share "
+            "of watch time.",
+        ]
+    else:
+        said = ["Tests are stored, and none can be measured."]
+    if found.n_same:
+        said.append(f"{wording.several(found.n_same, 'test')} ended without a difference and cannot be ranked right.")
+    said += [
+        f"{wording.several(n, 'test')} with a winner {'is' if n == 1 else 'are'} left out: {REASONS[reason]}."
+        for reason, n in found.left_out.items()
+    ]
+    if found.sets and found.n_channels < FEW_CHANNELS:
+        said.append(f"Below {FEW_CHANNELS} channels even these intervals may be too narrow.")
+    return said
 
 
 def _examples(evaluation: Evaluation, dataset: Dataset, images: ImageStore) -> tuple[list[Example], list[Example]]:

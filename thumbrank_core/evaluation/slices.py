@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
+from thumbrank_core.array_types import Floats, Mask
 from thumbrank_core.bootstrap import Interval, draw_weights, effective_channels, interval, ratio_draws
-from thumbrank_core.evaluation.figures import CHAMPION, MODEL, Floats, Slice
+from thumbrank_core.evaluation.figures import CHAMPION, MODEL, Slice
 from thumbrank_core.evaluation.references import NEWER, RIDGE
 from thumbrank_core.metrics import channel_sums, pair_concordance
 from thumbrank_core.training.dataset import Dataset, Pairs
@@ -31,7 +31,6 @@ MINUTES = ((0.0, "under 4 minutes"), (4.0, "4 to 20 minutes"), (20.0, "over 20 m
 FEW_VIDEOS = 10
 """Channels with fewer videos here count as new."""
 
-Mask = npt.NDArray[np.bool_]
 Parts = dict[str, Mask]
 
 
@@ -159,7 +158,7 @@ BY: dict[str, Callable[[Dataset, Pairs], Parts]] = {
     "duration": _by_duration,
     "text": _by_text,
     "face": _by_face,
-    "new channels": _by_videos,
+    "channel's videos": _by_videos,
 }
 
 

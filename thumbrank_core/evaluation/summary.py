@@ -6,7 +6,7 @@ import numpy as np
 
 from thumbrank_core.bootstrap import Interval
 from thumbrank_core.evaluation import report
-from thumbrank_core.evaluation.figures import CEILING, MODEL, Evaluation, Measured, Slice
+from thumbrank_core.evaluation.figures import CEILING, MODEL, AbFigures, EvaluatedPairs, Evaluation, Slice
 from thumbrank_core.evaluation.gate import Verdict
 
 
@@ -61,10 +61,32 @@ def summary(evaluation: Evaluation, verdict: Verdict) -> dict[str, Any]:
             "unseen_channels": evaluation.leak.unseen.value,
             "random_pairs": evaluation.leak.random_pairs.value if evaluation.leak.random_pairs else None,
         },
+        "ab_tests": None if evaluation.ab is None else _ab_tests(evaluation.ab),
         "verdict": verdict.status,
         "verdict_sentence": verdict.sentence,
         "conditions": {condition.name: condition.passed for condition in verdict.conditions},
         "caveats": report.caveats(evaluation),
+    }
+
+
+def _ab_tests(found: AbFigures) -> dict[str, Any]:
+    return {
+        "n_tests": found.n_tests,
+        "n_pairs": found.n_pairs,
+        "n_channels": found.n_channels,
+        "of_seen_channels": found.n_seen,
+        "decided_by_click_rate": found.n_ctr,
+        "performed_same": found.n_same,
+        "left_out": found.left_out,
+        "sets": {
+            tests.name: {
+                "n_tests": tests.n_tests,
+                "n_pairs": tests.n_pairs,
+                "n_channels": tests.n_channels,
+                "scorers": {scorer: _interval(accuracy) for scorer, accuracy in tests.accuracy.items()},
+            }
+            for tests in found.sets
+        },
     }
 
 
@@ -79,7 +101,7 @@ def _slice(part: Slice) -> dict[str, Any]:
     }
 
 
-def _measured(measured: Measured) -> dict[str, Any]:
+def _measured(measured: EvaluatedPairs) -> dict[str, Any]:
     return {
         "n_pairs": measured.n_pairs,
         "n_channels": measured.n_channels,

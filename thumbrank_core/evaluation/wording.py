@@ -51,6 +51,11 @@ def count(n: float) -> str:
     return f"{n:,.0f}"
 
 
+def several(n: int, what: str) -> str:
+    """1 test, 1,200 tests."""
+    return f"{n:,} {what}{'s' * (n != 1)}"
+
+
 def left_out(reason: str) -> str:
     """Why a pair is left out, in words."""
     return LEFT_OUT.get(reason, reason.replace("_", " "))

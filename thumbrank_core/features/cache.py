@@ -16,7 +16,7 @@ from psycopg import sql
 
 from thumbrank_core.features.specs import ImageSpec, Spec
 from thumbrank_core.store.arrays import Rows, read_rows, write_rows
-from thumbrank_core.store.digests import column_of, listed, without_row
+from thumbrank_core.store.digest_lists import column_of, listed, without_row
 from thumbrank_core.store.errors import CopyError, StoreError
 
 Halves = npt.NDArray[np.float16]

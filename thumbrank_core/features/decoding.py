@@ -9,13 +9,16 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from thumbrank_core.batches import batched
 from thumbrank_core.features.preprocess import Square
 from thumbrank_core.store.picture import PictureError
+
+if TYPE_CHECKING:
+    import torch
 
 AHEAD = 3
 """Batches that are decoded before they are asked for."""
@@ -28,7 +31,7 @@ class Batch:
     """`pixels`: (n, side, side, 3) uint8, a row a digest; `failed`: the pictures that are not in it, and why."""
 
     digests: list[bytes]
-    pixels: torch.Tensor
+    pixels: "torch.Tensor"
     failed: dict[bytes, PictureError]
 
 
@@ -42,7 +45,7 @@ class Waited:
 @dataclass
 class _Work:
     digests: list[bytes]
-    pixels: torch.Tensor
+    pixels: "torch.Tensor"
     tasks: list[Future[dict[int, PictureError]]] = field(default_factory=list[Future[dict[int, PictureError]]])
 
 
@@ -56,7 +59,7 @@ def decoded_ahead(
     digests: Sequence[bytes],
     size: int,
     prepare: Callable[[bytes], Square],
-    new_batch: Callable[[int], torch.Tensor],
+    new_batch: "Callable[[int], torch.Tensor]",
     threads: int,
     waited: Waited,
 ) -> Generator[Batch]:

@@ -26,6 +26,9 @@ DIRECTIONS = 32
 QUANTILES = 101
 LEAST_PICTURES = 50
 """A sketch of fewer would say something of each; none is kept."""
+MOST_KS = 0.10
+LEAST_P = 0.001
+"""Pictures drifted where both are passed: differently enough to matter, and not by chance."""
 
 _SHARES = np.linspace(0, 1, QUANTILES)
 _BLOCK = 8192
@@ -65,6 +68,11 @@ class Drift:
     mean_shift: float
     ks: float
     p_value: float
+
+    @property
+    def drifted(self) -> bool:
+        """Whether it is over the thresholds; an empty sample has not drifted."""
+        return self.ks >= MOST_KS and self.p_value <= LEAST_P
 
 
 def sketch(vectors: npt.NDArray[np.floating[Any]]) -> Sketch:
@@ -114,6 +122,23 @@ def last_sketch(connection: psycopg.Connection, niche: str, encoder_key: int) ->
         (niche, encoder_key),
     ).fetchone()
     return None if row is None else Sketch.from_bytes(int(row[0]), bytes(row[1]), bytes(row[2]))
+
+
+def record_reading(connection: psycopg.Connection, niche: str, encoder_key: int, drift: Drift) -> None:
+    """Keep what a comparison found, of samples that are not empty: what the digest tells, and what may ask for a training."""
+    connection.execute(
+        "insert into thumbrank.drift_readings (niche, encoder_key, read_at, pictures_then, pictures_now, mean_shift, ks, "
+        "p_value, drifted) values (%s, %s, clock_timestamp(), %s, %s, %s, %s, %s, %s)",
+        (
+            niche,
+            encoder_key,
+            drift.n_old,
+            drift.n_new,
+            # As wide as the columns: Postgres refuses a p-value of 1e-47 for a `real`, which is 0 there.
+            *(float(np.float32(figure)) for figure in (drift.mean_shift, drift.ks, drift.p_value)),
+            drift.drifted,
+        ),
+    )
 
 
 @cache

@@ -11,15 +11,14 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from thumbrank_core.batches import batched
 from thumbrank_core.features import cache, misses
 from thumbrank_core.features.cache import title_sha256
 from thumbrank_core.features.decoding import Batch, Waited, decoded_ahead, decoders
-from thumbrank_core.features.encoders import CaptionEncoder, ImageEncoder, TitleEncoder, Vectors, best_device
 from thumbrank_core.features.measuring import measure_pictures
 from thumbrank_core.features.precision import settle
 from thumbrank_core.features.preprocess import Square, to_square
@@ -31,6 +30,11 @@ from thumbrank_core.progress import track
 from thumbrank_core.store.catalog import keep_misses
 from thumbrank_core.store.database import Database
 from thumbrank_core.store.images import ImageStore
+
+if TYPE_CHECKING:  # a run that has nothing to embed does without torch
+    import torch
+
+    from thumbrank_core.features.encoders import CaptionEncoder, ImageEncoder, TitleEncoder, Vectors
 
 TEXT_BATCH = 64
 
@@ -57,20 +61,26 @@ class Embedded:
 
 
 @lru_cache(maxsize=1)
-def image_encoder(spec: ImageSpec, offline: bool, compiled: bool) -> ImageEncoder:
+def image_encoder(spec: ImageSpec, offline: bool, compiled: bool) -> "ImageEncoder":
     """The image tower, loaded once a process: six niches in one process load it once."""
+    from thumbrank_core.features.encoders import ImageEncoder
+
     return ImageEncoder(spec, offline=offline, compile=compiled)
 
 
 @lru_cache(maxsize=1)
-def caption_encoder(spec: CaptionSpec, offline: bool) -> CaptionEncoder:
+def caption_encoder(spec: CaptionSpec, offline: bool) -> "CaptionEncoder":
     """CLIP's text tower, loaded once a process."""
+    from thumbrank_core.features.encoders import CaptionEncoder
+
     return CaptionEncoder(spec, offline=offline)
 
 
 @lru_cache(maxsize=1)
-def title_encoder(spec: TitleSpec, offline: bool) -> TitleEncoder:
+def title_encoder(spec: TitleSpec, offline: bool) -> "TitleEncoder":
     """The title model, loaded once a process."""
+    from thumbrank_core.features.encoders import TitleEncoder
+
     return TitleEncoder(spec, offline=offline)
 
 
@@ -91,7 +101,7 @@ def embed_niche(database: Database, images: ImageStore, niche: str, how: Embeddi
         EncoderError: a model cannot be loaded.
     """
     with database.connection() as connection:
-        encoders = settle(connection, how.encoders, best_device())
+        encoders = settle(connection, how.encoders)
         items = wanted_items(connection, niche)
     pictures, titles = pictures_of(items), titles_of(items)
     result = Embedded(
@@ -166,11 +176,11 @@ def _embed_pictures(
     return failed
 
 
-def _encoded(encoder: ImageEncoder, batches: Generator[Batch]) -> Iterator[tuple[Batch, Vectors]]:
+def _encoded(encoder: "ImageEncoder", batches: Generator[Batch]) -> "Iterator[tuple[Batch, Vectors]]":
     """Each batch with its vectors; on a GPU the encoder asks for the next batch before it gives the last one's."""
     asked: deque[Batch] = deque()
 
-    def pixels() -> Iterator[torch.Tensor]:
+    def pixels() -> "Iterator[torch.Tensor]":
         for batch in batches:
             asked.append(batch)
             yield batch.pixels
@@ -185,7 +195,7 @@ def _embed_texts(
     texts: Mapping[bytes, str],
     spec: CaptionSpec | TitleSpec,
     shard: Shard,
-    load: Callable[[], CaptionEncoder | TitleEncoder],
+    load: "Callable[[], CaptionEncoder | TitleEncoder]",
 ) -> int:
     """Vectors of the texts that have none; how many. Sorted by length, so that a batch is padded by little."""
     with database.connection() as connection:

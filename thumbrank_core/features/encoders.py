@@ -8,6 +8,7 @@ import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -309,7 +310,7 @@ def _one_sentence(model: str, *, offline: bool) -> Generator[None]:
     try:
         yield
     except (OSError, ValueError, ImportError, RuntimeError) as error:
-        cause = " ".join(str(error).split())[:160]
+        cause = shorten(str(error), 160, placeholder=" …")
         if offline and not Path(model).is_dir():
             raise EncoderError(
                 f"{model} is not in the local cache and HF_HUB_OFFLINE is set: unset it once, or name a folder in "
@@ -317,5 +318,6 @@ def _one_sentence(model: str, *, offline: bool) -> Generator[None]:
             ) from None
         cached = os.environ.get("HF_HOME", "~/.cache/huggingface")
         raise EncoderError(
-            f"{model} cannot be loaded ({cause}): check the network, download it into {cached}, or use --encoders tiny."
+            f"{model} cannot be loaded ({cause}): check the network, download it into {cached}, or set "
+            "THUMBRANK_ENCODERS=tiny, which needs no download and is for trying things."
         ) from None

@@ -10,6 +10,10 @@ from thumbrank_core.features.signal_store import unmeasured
 from thumbrank_core.features.specs import EncoderSet, Spec
 from thumbrank_core.features.wanted import pictures_of, titles_of, wanted_items
 
+LEAST_COVERAGE = 0.95
+"""Share of the wanted pictures, and of the titles, that need a vector before anything is learnt from a niche: some pictures are
+gone for good, and where more are missing it is a step that failed."""
+
 
 @dataclass(frozen=True)
 class StoredEncoder:

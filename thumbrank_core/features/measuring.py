@@ -18,16 +18,16 @@ BATCH = 64
 
 
 @dataclass
-class Measured:
+class MeasurementCounts:
     """How many pictures were measured, and of how many nothing could be measured, by reason."""
 
     pictures: int = 0
     misses: dict[str, int] = field(default_factory=dict[str, int])
 
 
-def measure_pictures(database: Database, images: ImageStore, niche: str, digests: Sequence[bytes]) -> Measured:
+def measure_pictures(database: Database, images: ImageStore, niche: str, digests: Sequence[bytes]) -> MeasurementCounts:
     """Write the readings that the pictures lack. A picture that does not decode is counted and asked again next time."""
-    result = Measured()
+    result = MeasurementCounts()
     with database.connection() as connection:
         keys = signal_store.measure_keys(connection, MEASURES)
         todo = sorted(signal_store.unmeasured(connection, list(keys.values()), digests))
@@ -41,7 +41,7 @@ def measure_pictures(database: Database, images: ImageStore, niche: str, digests
             return error
 
     with (
-        track(f"{niche}: measuring pictures", len(todo)) as advance,
+        track(f"{niche}: reading weak signals from pictures", len(todo)) as advance,
         ThreadPoolExecutor(decoders("://" in images.place), thread_name_prefix="measure") as pool,
     ):
         for batch in batched(todo, BATCH):

@@ -6,45 +6,53 @@ is stored decides, and the machine only where nothing is.
 
 import logging
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import psycopg
-import torch
 
 from thumbrank_core.features.specs import PRECISIONS, EncoderSet, Precision, Spec
+
+if TYPE_CHECKING:
+    import torch
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Choice:
+class PrecisionChoice:
     """A precision and why."""
 
     precision: Precision
     because: str
 
 
-def gains(device: torch.device) -> Choice:
+def gains(device: "torch.device") -> PrecisionChoice:
     """The precision that this device is fastest in, with vectors within a cosine of 0.999 of float32's.
 
     float16 on a GPU from Volta on: as fast there as bfloat16, with 8 times its resolution, and what CLIP was published in.
     bfloat16 on a CPU with units for it (AVX512-BF16, AMX). Elsewhere half precision is emulated: it measured 3 times slower.
     """
+    import torch
+
     if device.type == "cuda":
         major, minor = torch.cuda.get_device_capability(device)
         name = torch.cuda.get_device_name(device)
         if major >= 7:
-            return Choice("float16", f"{name} (compute capability {major}.{minor}) has tensor cores for it")
-        return Choice("float32", f"{name} (compute capability {major}.{minor}) has no units for half precision")
+            return PrecisionChoice("float16", f"{name} (compute capability {major}.{minor}) has tensor cores for it")
+        return PrecisionChoice(
+            "float32", f"{name} (compute capability {major}.{minor}) has no units for half precision"
+        )
     has = torch.cpu.get_capabilities()
     units = [name for name in ("avx512_bf16", "amx_bf16") if has.get(name)]
     if units:
-        return Choice("bfloat16", f"this CPU has units for it ({', '.join(units)})")
-    return Choice("float32", "this CPU has no units for bfloat16, which would be about 3 times slower")
+        return PrecisionChoice("bfloat16", f"this CPU has units for it ({', '.join(units)})")
+    return PrecisionChoice("float32", "this CPU has no units for bfloat16, which would be about 3 times slower")
 
 
-def settle(connection: psycopg.Connection, encoders: EncoderSet, device: torch.device) -> EncoderSet:
-    """The encoders with a precision each: the configured one; or the one of most stored vectors; or what the device gains by."""
-    return encoders.settled(_settled(connection, encoders.image, device), _settled(connection, encoders.title, device))
+def settle(connection: psycopg.Connection, encoders: EncoderSet) -> EncoderSet:
+    """The encoders with a precision each: the configured one; or the one of most stored vectors; or what this machine gains by,
+    which alone brings torch."""
+    return encoders.settled(_settled(connection, encoders.image), _settled(connection, encoders.title))
 
 
 def as_trained(encoders: EncoderSet, image_encoder: str, title_encoder: str) -> EncoderSet:
@@ -59,7 +67,7 @@ def as_trained(encoders: EncoderSet, image_encoder: str, title_encoder: str) -> 
     return encoders.settled(of(encoders.image, image_encoder), of(encoders.title, title_encoder))
 
 
-def _settled(connection: psycopg.Connection, spec: Spec, device: torch.device) -> Precision:
+def _settled(connection: psycopg.Connection, spec: Spec) -> Precision:
     if spec.precision != "auto":
         return spec.precision
     stored = connection.execute(
@@ -69,8 +77,10 @@ def _settled(connection: psycopg.Connection, spec: Spec, device: torch.device) -
     ).fetchone()
     if stored is not None:
         same: list[Precision] = [known for known in PRECISIONS if spec.id_in(known) == stored[0]]
-        choice = Choice(same[0], "its stored vectors are in it")
+        choice = PrecisionChoice(same[0], "its stored vectors are in it")
     else:
-        choice = gains(device)
+        from thumbrank_core.features.encoders import best_device
+
+        choice = gains(best_device())
     logger.info("%s in %s: %s.", spec.model, choice.precision, choice.because)
     return choice.precision

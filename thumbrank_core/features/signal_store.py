@@ -12,7 +12,7 @@ from psycopg import sql
 
 from thumbrank_core.store.arrays import read_all
 from thumbrank_core.store.copy import Column, upsert
-from thumbrank_core.store.digests import listed, without_row
+from thumbrank_core.store.digest_lists import listed, without_row
 
 Reading = tuple[int, bytes, float | None, str | None]
 """(measure_key, sha256, value, reason): either a finite value, or the reason why there is none."""

@@ -6,11 +6,11 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from thumbrank_core.configuration import called, checked, read_config
 from thumbrank_core.errors import ThumbrankError
 from thumbrank_core.paths import config_file, project_root
 
@@ -171,6 +171,10 @@ class EncoderSet(BaseModel):
         )
 
 
+class _File(BaseModel):
+    sets: dict[str, dict[str, Any]]
+
+
 def load_set(name: str, path: Path | None = None) -> EncoderSet:
     """The encoder set of that name.
 
@@ -180,7 +184,7 @@ def load_set(name: str, path: Path | None = None) -> EncoderSet:
     source = path or config_file("encoders.yaml")
     sets = load_sets(source)
     if name not in sets:
-        raise EncoderError(f"'{name}' is not an encoder set: use one of {', '.join(sets)} (config/{source.name}).")
+        raise EncoderError(f"'{name}' is not an encoder set: use one of {', '.join(sets)} ({called(source)}).")
     return sets[name]
 
 
@@ -191,11 +195,11 @@ def load_sets(path: Path | None = None) -> dict[str, EncoderSet]:
         EncoderError: the file is malformed.
     """
     source = path or config_file("encoders.yaml")
-    try:
-        sets = yaml.safe_load(source.read_text(encoding="utf-8"))["sets"]
-        return {name: EncoderSet.model_validate({"name": name, **entry}) for name, entry in sets.items()}
-    except (yaml.YAMLError, ValidationError, KeyError, TypeError, AttributeError) as error:
-        raise EncoderError(f"config/{source.name} cannot be read: {' '.join(str(error).split())[:200]}") from None
+    sets = read_config(source, _File, EncoderError).sets
+    return {
+        name: checked(source, EncoderSet, {"name": name, **entry}, EncoderError, "sets", name)
+        for name, entry in sets.items()
+    }
 
 
 @dataclass(frozen=True)

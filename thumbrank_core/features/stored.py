@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import psycopg
 
 from thumbrank_core.features import cache, signal_store
 from thumbrank_core.features.cache import Halves, title_sha256
@@ -17,11 +16,10 @@ from thumbrank_core.features.signals.definitions import MEASURES, SIGNALS
 from thumbrank_core.features.signals.prompts import PROMPTS, antonym_score, title_match
 from thumbrank_core.features.specs import EncoderSet
 from thumbrank_core.features.wanted import Item, pictures_of, titles_of, wanted_items
+from thumbrank_core.store.database import Connection
 
 LOGIT_SCALE = 100.0
 """Of OpenAI's CLIP models."""
-
-Connection = psycopg.Connection[Any]
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from thumbrank_core.features.specs import EncoderError, EncoderSet, ImageSpec, P
 from thumbrank_core.features.wanted import videos_with
 from thumbrank_core.progress import track
 from thumbrank_core.store.database import Database
+from thumbrank_core.store.files import write_text
 from thumbrank_core.store.images import ImageStore
 from thumbrank_core.store.picture import PictureError
 
@@ -61,9 +62,7 @@ def write_encoder(folder: Path, model: Any, processor: Any, base: ImageSpec, dev
     processor.save_pretrained(folder)
     precision: Precision = gains(device).precision if device.type == "cuda" else "float32"
     card = TunedCard(base=base, sha256=weights_digest(folder), precision=precision)
-    temporary = folder / (CARD + ".part")
-    temporary.write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    temporary.replace(folder / CARD)
+    write_text(folder / CARD, card.model_dump_json(indent=2) + "\n")
     return card
 
 

@@ -5,17 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
-
-import psycopg
 
 from thumbrank_core.imports.ab import AbFile, AbTest, AbTestError, AbVariant, RejectedTest, rejected_test
 from thumbrank_core.store.copy import storable_text
+from thumbrank_core.store.database import Connection
 from thumbrank_core.store.images import ImageStore
 from thumbrank_core.store.picture import MAX_BYTES, PictureError
 from thumbrank_core.store.tombstones import forgotten
 
-Connection = psycopg.Connection[tuple[Any, ...]]
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -121,14 +118,16 @@ def _row(images: ImageStore, folder: Path | None, variant: AbVariant) -> _Row:
     if folder is None:
         raise AbTestError("no_picture", "it names pictures: say where they are with --images FOLDER")
     path = folder / variant.picture
-    if Path(variant.picture).name != variant.picture or not path.is_file():
-        raise AbTestError("no_picture", f"{folder.name}/ has no file '{variant.picture[:60]}'")
     try:
+        if Path(variant.picture).name != variant.picture or not path.is_file():
+            raise AbTestError("no_picture", f"{folder.name}/ has no file '{variant.picture[:60]}'")
         if path.stat().st_size > MAX_BYTES:
             raise PictureError("too_large", f"it is larger than {MAX_BYTES:,} bytes.")
         picture = images.put(path.read_bytes())
     except PictureError as error:
         raise AbTestError(error.reason, f"{variant.picture[:60]}: {str(error).rstrip('.')}") from None
+    except OSError as error:
+        raise AbTestError("unreadable", f"{variant.picture[:60]} cannot be read ({error.strerror})") from None
     return _Row(variant.label, picture.sha256, title, variant.value, variant.is_winner)
 
 

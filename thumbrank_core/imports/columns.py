@@ -4,7 +4,7 @@ The Data API's own names are understood without a map, flat (`videoId`) or neste
 (`snippet.channelId`, `statistics.viewCount`); a map given by hand goes before both.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from thumbrank_core.errors import ThumbrankError
@@ -75,7 +75,7 @@ def resolve(present: Iterable[str], mapping: Mapping[str, str]) -> dict[str, str
     theirs, ours = list(present), {column.name for column in COLUMNS}
     for their, our in mapping.items():
         if their not in theirs:
-            raise ColumnError(f"--map {their}={our}: the file has no column '{their}' (it has {_some(theirs)}).")
+            raise ColumnError(f"--map {their}={our}: the file has no column '{their}' (it has {some(theirs)}).")
         if our not in ours:
             raise ColumnError(f"--map {their}={our}: '{our}' is not one of our columns ({', '.join(sorted(ours))}).")
     found = {our: their for their, our in mapping.items()}
@@ -88,11 +88,12 @@ def resolve(present: Iterable[str], mapping: Mapping[str, str]) -> dict[str, str
         names = ", ".join(f"{column.name} (or {column.also[0]})" for column in missing)
         raise ColumnError(
             f"The file has no column {names}: rename it, or say which it is with --map THEIRS={missing[0].name} "
-            f"(the file has {_some(theirs)})."
+            f"(the file has {some(theirs)})."
         )
     return found
 
 
-def _some(names: list[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """The first twelve, and how many more there are."""
     shown = ", ".join(names[:12])
     return shown + (f" and {len(names) - 12} more" if len(names) > 12 else "") if names else "no columns"

@@ -21,18 +21,20 @@ from thumbrank_core.store.catalog import (
     record_pictures,
     record_videos,
 )
-from thumbrank_core.store.database import Database
+from thumbrank_core.store.database import Connection, Database
 from thumbrank_core.store.images import ImageStore
 from thumbrank_core.store.picture import MAX_BYTES, PictureError
 from thumbrank_core.store.tombstones import forgotten
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
 COMMIT_EVERY = 250
+SHOWN_MISSES = 3
 
 
 @dataclass
 class Imported:
-    """What an import did. `row_misses` and `picture_misses` count by reason; `columns` says what was read as what."""
+    """What an import did. `row_misses` and `picture_misses` count by reason; `columns` says what was read as what, `unread` which
+    columns of the file were not."""
 
     rows: int = 0
     videos: int = 0
@@ -43,6 +45,7 @@ class Imported:
     picture_misses: dict[str, int] = field(default_factory=dict[str, int])
     elsewhere: dict[str, int] = field(default_factory=dict[str, int])
     columns: dict[str, str] = field(default_factory=dict[str, str])
+    unread: tuple[str, ...] = ()
 
 
 def import_dataset(
@@ -71,7 +74,8 @@ def import_dataset(
             "The file does not say when its counts were seen: add --observed-at TIME (such as 2026-01-31T00:00Z), or a column "
             "observed_at."
         )
-    result = Imported(columns=columns)
+    read = set(columns.values())
+    result = Imported(columns=columns, unread=tuple(name for name in table.columns if name not in read))
     with database.connection() as connection:  # what an earlier import of this file missed may have been mended
         connection.execute(
             "delete from thumbrank.misses where kind = 'import_row' and niche = %s and starts_with(item_id, %s)",
@@ -96,6 +100,17 @@ def _parsed(
             yield parse(_ours(row, columns), observed_at)
         except RowError as error:
             yield Miss("import_row", item, error.reason, f"Row {row.number}: {error}.", now)
+
+
+def some_misses(connection: Connection, niche: str, name: str) -> list[str]:
+    """The first rows of the file that were missed, and the first pictures, in words: enough to see what is wrong with the rest."""
+    rows = connection.execute(
+        "(select item_id, detail from thumbrank.misses where kind = 'import_row' and niche = %(niche)s "
+        "and starts_with(item_id, %(file)s) order by item_id limit %(most)s) union all "
+        "(select item_id, detail from thumbrank.misses where kind = 'picture' and niche = %(niche)s order by item_id limit %(most)s)",
+        {"niche": niche, "file": f"{name}:", "most": SHOWN_MISSES},
+    ).fetchall()
+    return [f"{item}: {detail}" for item, detail in rows]
 
 
 def _ours(row: Row, columns: Mapping[str, str]) -> dict[str, object]:

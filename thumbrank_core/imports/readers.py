@@ -12,6 +12,8 @@ from typing import Any
 from thumbrank_core.errors import ThumbrankError
 
 MAX_FIELD = 2**20
+MOST_LEVELS = 64
+"""Of lists and objects within one another: more than any export has, and fewer than Python's own recursion bears."""
 
 
 class UnreadableFileError(ThumbrankError):
@@ -106,16 +108,29 @@ def _parquet(path: Path) -> Table:
 
     try:
         columns = list(pq.read_schema(path).names)
-    except pa.ArrowInvalid:
+    except pa.ArrowException:
         raise UnreadableFileError(f"{path.name} is not a Parquet file: check the file.") from None
 
-    def rows() -> Iterator[Row | BrokenRow]:
-        number = 0
+    def batches() -> Iterator[list[dict[str, Any]]]:
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=2000):
-                for values in batch.to_pylist():
-                    number += 1
-                    yield Row(number, values)
+                yield batch.to_pylist()
+
+    def rows() -> Iterator[Row | BrokenRow]:
+        number, rest = 0, batches()
+        while True:
+            try:
+                batch = next(rest, None)
+            # Damaged, or a value that Python cannot hold.
+            except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+                raise UnreadableFileError(
+                    f"{path.name} cannot be read after row {number:,} ({_one_line(error)}): export it again."
+                ) from None
+            if batch is None:
+                return
+            for values in batch:
+                number += 1
+                yield Row(number, values)
 
     return Table(columns, rows)
 
@@ -128,10 +143,15 @@ def _json_lines(path: Path) -> Table:
                     continue
                 try:
                     parsed = json.loads(line)
+                    too_deep = _too_deep(parsed)
                 except ValueError as error:
                     yield BrokenRow(number, f"it is not JSON ({error})")
                     continue
-                if isinstance(parsed, dict):
+                except RecursionError:
+                    too_deep = parsed = True
+                if too_deep:
+                    yield BrokenRow(number, f"it has more than {MOST_LEVELS} levels of lists and objects")
+                elif isinstance(parsed, dict):
                     yield Row(number, _flat(parsed))
                 else:
                     yield BrokenRow(number, "it is not a JSON object")
@@ -141,6 +161,18 @@ def _json_lines(path: Path) -> Table:
         if isinstance(row, Row):
             columns.update(dict.fromkeys(row.values))
     return Table(list(columns), rows)
+
+
+def _too_deep(value: Any, levels: int = MOST_LEVELS) -> bool:
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list):
+        return False
+    return levels == 0 or any(_too_deep(each, levels - 1) for each in value if isinstance(each, dict | list))
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:160] or type(error).__name__
 
 
 def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""From counts to pairs: which videos count, growth, baselines, labels, pairs, splits."""

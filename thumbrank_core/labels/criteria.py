@@ -165,7 +165,7 @@ def mark_exclusions(
     return {"counted": 0} | dict(rows)
 
 
-def outlier_effect(connection: psycopg.Connection, niche: str, sd: float = GUIDE_OUTLIER_SD) -> OutlierEffect:
+def outlier_effect(connection: psycopg.Connection, niche: str) -> OutlierEffect:
     """What the guide's outlier rule takes, or where it is off would take, from the niche's marked videos."""
     statement = sql.SQL(
         "with judged as (select f.*, case when t.exclusion_reason <> 'outlier' then t.exclusion_reason end as reason "
@@ -173,7 +173,7 @@ def outlier_effect(connection: psycopg.Connection, niche: str, sd: float = GUIDE
         "select count(*)::int, count(*) filter (where abs(vph - mean_vph) > %(sd)s * sd_vph)::int, "
         "count(*) filter (where vph - mean_vph > %(sd)s * sd_vph)::int from rest where reason is null"
     ).format(facts=sql.SQL(_FACTS), rest=sql.SQL(_AMONG_THE_REST))
-    row = connection.execute(statement, {"niche": niche, "sd": sd, "active_window_days": 1}).fetchone()
+    row = connection.execute(statement, {"niche": niche, "sd": GUIDE_OUTLIER_SD, "active_window_days": 1}).fetchone()
     assert row is not None, "an aggregate without group by returns one row"
     return OutlierEffect(*row)
 

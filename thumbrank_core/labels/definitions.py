@@ -7,11 +7,9 @@ rate: that only a channel's owner can see (youtube/reach.py, imports/studio.py),
 import numpy as np
 import numpy.typing as npt
 
+from thumbrank_core.array_types import Floats
 from thumbrank_core.labels.growth import GrowthCurve
 from thumbrank_core.policy import LabelName
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 SHOWN: dict[LabelName, str] = {
     "views_per_hour": "views an hour",

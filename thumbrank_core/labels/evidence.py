@@ -1,9 +1,8 @@
 """What speaks for or against a niche's labels and pairs: the clock, leaks, reliability, staleness. Nothing here changes a row.
 
-The checks of the Dagster assets show it, and training asks again before it trusts a niche (`refusal`).
+The checks of the Dagster assets show it, and training asks again before it trusts a niche (training/borders.py).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -100,20 +99,28 @@ def clock(connection: psycopg.Connection, niche: str) -> Clock | None:
     return Clock(ratio_interval(newer.wins, newer.pairs.astype(np.float64)), pairs, len(newer.pairs))
 
 
-def leaks(connection: psycopg.Connection, niche: str) -> Leaks:
-    """Look for channels in a wrong split, pairs across channels, videos that do not count, and pictures that cross splits."""
+def leaks(connection: psycopg.Connection, niche: str, *, none_crosses: bool = False) -> Leaks:
+    """Look for channels in a wrong split, pairs across channels, videos that do not count, and pictures that cross splits.
+
+    Args:
+        connection: a connection.
+        niche: whose.
+        none_crosses: it is known that no picture or upload crosses; looking for them is the dear part.
+    """
     channels = connection.execute(
         "select channel_id, split from thumbrank.channels where niche = %s and split is not null", (niche,)
     ).fetchall()
     row = connection.execute(
         "select count(*) filter (where a.channel_key <> p.channel_key or b.channel_key <> p.channel_key)::int, "
-        "count(*) filter (where a.exclusion_reason is not null or b.exclusion_reason is not null)::int "
+        # One whose title expired is left out by whoever reads (policy mode audited), and no reason to build again.
+        "count(*) filter (where a.exclusion_reason is not null and a.title is not null "
+        "or b.exclusion_reason is not null and b.title is not null)::int "
         "from thumbrank.training_pairs p join thumbrank.thumbnails a on a.video_key = p.a_key "
         "join thumbrank.thumbnails b on b.video_key = p.b_key where p.niche = %s",
         (niche,),
     ).fetchone()
     assert row is not None, "an aggregate without group by returns one row"
-    crossing = cross_split_duplicates(connection, [niche])
+    crossing = [] if none_crosses else cross_split_duplicates(connection, [niche])
     wrong = sum(split_of(channel) != split for channel, split in channels)
     return Leaks(wrong, row[0], row[1], len(crossing))
 
@@ -167,28 +174,6 @@ def reliability(connection: psycopg.Connection, niche: str, label: LabelName, cu
         if inside.any():
             flips.append(Flips(low, high, int(inside.sum()), int((np.sign(then) != np.sign(now))[inside].sum())))
     return flips
-
-
-def refusal(connection: psycopg.Connection, niches: Sequence[str]) -> str | None:
-    """Why these niches cannot be trained on together, in one sentence; None: they can."""
-    builds = {
-        str(niche): str(label)
-        for niche, label in connection.execute(
-            "select niche::text, label from thumbrank.pair_builds where niche = any(%s)", (list(niches),)
-        ).fetchall()
-    }
-    if len(set(builds.values())) > 1:
-        said = ", ".join(f"{niche} {label}" for niche, label in builds.items())
-        return f"The niches have different labels ({said}): build their pairs again with one policy."
-    for niche, label in builds.items():
-        found = clock(connection, niche)
-        if found is not None and found.rules and label != "views_per_hour":
-            a = found.accuracy
-            return (
-                f"{niche}: the newer video wins {a.value:.1%} of the pairs ({a.low:.1%} to {a.high:.1%}, {found.n_channels} "
-                "channels), so its label is a clock: raise labels.min_age_days, or collect the niche again."
-            )
-    return None
 
 
 def _log_label(rows: npt.NDArray[np.void], when: str, label: LabelName, curve: GrowthCurve) -> npt.NDArray[np.float64]:

@@ -10,14 +10,18 @@ from typing import Any, LiteralString
 
 import psycopg
 
-# A test of titles has one picture, and a test of pictures one title: those of the video itself.
+from thumbrank_core.labels.splits import Split
+
+# A test of titles has one picture, and a test of pictures one title: those of the video itself. A channel's niche and split are
+# those of the owner's channel: the video itself need not be stored.
 _VARIANTS: LiteralString = """
-select o.owner_id, o.test_id, o.video_id, o.metric, o.outcome, v.label, v.is_winner,
+select o.owner_id, o.test_id, o.video_id, o.metric, o.outcome, c.niche::text, c.split, v.label, v.is_winner,
        coalesce(v.sha256, p.sha256), coalesce(v.title, t.title)
 from thumbrank.ab_outcomes o
 join thumbrank.ab_variants v using (owner_id, test_id)
 left join thumbrank.thumbnails t on t.video_id = o.video_id
 left join thumbrank.current_pictures p on p.video_key = t.video_key
+left join thumbrank.channels c on c.channel_id = o.owner_id
 where o.outcome <> 'inconclusive'
 order by o.owner_id, o.test_id, v.label
 """
@@ -34,12 +38,17 @@ class GoldVariant:
 
 @dataclass(frozen=True)
 class GoldPair:
-    """Two variants of one test. `outcome`: 1.0: a won, 0.5: they performed the same."""
+    """Two variants of one test. `outcome`: 1.0: a won, 0.5: they performed the same.
+
+    `niche`: of the owner's channel, None where that is not stored; `split`: the channel's, None also before labels were made.
+    """
 
     owner_id: str
     test_id: str
     video_id: str
     metric: str
+    niche: str | None
+    split: Split | None
     a: GoldVariant
     b: GoldVariant
     outcome: float
@@ -51,17 +60,18 @@ def gold_pairs(connection: psycopg.Connection[tuple[Any, ...]]) -> list[GoldPair
     A winner beats each other variant (1.0; nothing is said of the others among themselves), variants that performed the
     same tie pairwise (0.5), an inconclusive test says nothing. Ordered by owner, test and label.
     """
-    tests: dict[tuple[str, str, str, str, str], list[tuple[bool, GoldVariant]]] = {}
-    for owner, test, video, metric, outcome, label, won, picture, title in connection.execute(_VARIANTS):
+    tests: dict[tuple[str, str, str, str, str, str | None, Split | None], list[tuple[bool, GoldVariant]]] = {}
+    for *test, label, won, picture, title in connection.execute(_VARIANTS):
         variant = GoldVariant(label, None if picture is None else bytes(picture), title)
-        tests.setdefault((owner, test, video, metric, outcome), []).append((won, variant))
+        owner, name, video, metric, outcome, niche, split = test
+        tests.setdefault((owner, name, video, metric, outcome, niche, split), []).append((won, variant))
     pairs: list[GoldPair] = []
-    for (owner, test, video, metric, outcome), entries in tests.items():
+    for (owner, name, video, metric, outcome, niche, split), entries in tests.items():
         if outcome == "winner":
             winners = [variant for won, variant in entries if won]
             sides = [(winner, variant) for winner in winners for won, variant in entries if not won]
         else:
             sides = list(combinations([variant for _, variant in entries], 2))
         result = 1.0 if outcome == "winner" else 0.5
-        pairs += [GoldPair(owner, test, video, metric, a, b, result) for a, b in sides]
+        pairs += [GoldPair(owner, name, video, metric, niche, split, a, b, result) for a, b in sides]
     return pairs

@@ -24,6 +24,9 @@ TOO_YOUNG, PICTURE_CHANGED, NO_WINDOW = "too_young", "picture_changed", "no_wind
 _NEVER = np.iinfo(np.int64).max
 """timestamptz 'infinity'."""
 
+VALUE_DECIMALS = 6
+"""Of a label: a channel's mean is a sum too (growth.py), and there are many labels for one of them to fall to the other side."""
+
 _COUNTS = np.dtype(
     [
         ("channel_key", "i4"),
@@ -113,7 +116,7 @@ def _labels(chunks: Iterator[Rows], niche: str, policy: LabelPolicy, result: Lab
         kept = ~(young | changed | unknown)
         rows = np.empty(int(kept.sum()), dtype=kind)
         rows["niche"] = niche.encode()
-        rows["value"] = value[kept]
+        rows["value"] = np.round(value[kept], VALUE_DECIMALS)
         rows["observed_at"] = earned_by[kept]
         for name in ("video_key", "channel_key", "picture_sha256"):
             rows[name] = newest[name][kept]

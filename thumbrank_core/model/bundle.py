@@ -20,6 +20,7 @@ from thumbrank_core.errors import ThumbrankError
 from thumbrank_core.features.quality import broken_rows
 from thumbrank_core.features.signals.definitions import SIGNALS
 from thumbrank_core.model.network import Batch, NetworkShape, ThumbnailRankingModel
+from thumbrank_core.store.files import write_text
 
 WEIGHTS, CARD = "model.safetensors", "bundle.json"
 SCORE_BATCH = 8192
@@ -170,9 +171,7 @@ def save_weights(folder: Path, model: ThumbnailRankingModel) -> str:
 
 def save_card(folder: Path, card: BundleCard) -> None:
     """Write the JSON last and atomically: a folder with a card is a whole bundle."""
-    temporary = folder / (CARD + ".part")
-    temporary.write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    temporary.replace(folder / CARD)
+    write_text(folder / CARD, card.model_dump_json(indent=2) + "\n")
 
 
 def load_card(folder: Path) -> BundleCard:
@@ -200,7 +199,9 @@ def load_bundle(folder: Path) -> Bundle:
     """
     card = load_card(folder)
     weights = folder / WEIGHTS
-    if not weights.is_file() or weights_sha256(weights) != card.weights_sha256:
+    if not weights.is_file():
+        raise BundleError(f"{folder} has a {CARD} and no {WEIGHTS}: restore that file, or train again.")
+    if weights_sha256(weights) != card.weights_sha256:
         raise BundleError(f"{weights} is not the file that {CARD} names (sha256 differs): restore it or train again.")
     model = ThumbnailRankingModel.of(card.network)
     try:

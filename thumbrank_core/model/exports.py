@@ -6,7 +6,6 @@ bundle (bundle.py); ONNX is onnx_export.py.
 
 import hashlib
 import io
-import os
 import pickle
 import zipfile
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 
 from thumbrank_core.model.bundle import BundleError, weights_sha256
 from thumbrank_core.model.network import NetworkShape, ThumbnailRankingModel
+from thumbrank_core.store.files import write_bytes
 
 STATE = "thumbnail_ranking_model.pt"
 """Each bundle folder has its own; the newest lies in the folder above them too, where the guide looks for it."""
@@ -38,13 +38,13 @@ def save_state(folder: Path, model: ThumbnailRankingModel) -> str:
         },
         content,
     )
-    write_whole(folder / STATE, content.getvalue())
+    write_bytes(folder / STATE, content.getvalue(), durable=True)
     return hashlib.sha256(content.getvalue()).hexdigest()
 
 
 def publish_state(folder: Path, models: Path) -> Path:
     """Put a bundle's state dict where the guide has it, `models/thumbnail_ranking_model.pt`, in place of the last one's."""
-    write_whole(models / STATE, (folder / STATE).read_bytes())
+    write_bytes(models / STATE, (folder / STATE).read_bytes(), durable=True)
     return models / STATE
 
 
@@ -73,16 +73,6 @@ def load_state(path: Path, shape: NetworkShape, *, sha256: str | None = None) ->
             f"{path} holds the weights of another network than the one asked for: take the shape from the bundle.json beside it."
         ) from None
     return model.eval()
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Put a file in its place, all of it or nothing, and on the disk when this returns."""
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
 
 
 def _tensors(path: Path) -> dict[str, torch.Tensor]:

@@ -18,8 +18,8 @@ from torch import nn
 
 from thumbrank_core.errors import ThumbrankError
 from thumbrank_core.features.signals.definitions import SIGNALS
-from thumbrank_core.model.exports import write_whole
 from thumbrank_core.model.network import SUB_SCORE_WIDTH, Batch, ThumbnailRankingModel
+from thumbrank_core.store.files import write_bytes
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, TensorProto
@@ -33,7 +33,7 @@ CHECKED_SIZES = (1, 7, 300)
 _SEED = 20
 
 
-class ExportError(ThumbrankError):
+class OnnxError(ThumbrankError):
     """A network that cannot be exported, or whose export says something else."""
 
 
@@ -52,14 +52,14 @@ def export_onnx(folder: Path, model: ThumbnailRankingModel, facts: Mapping[str, 
         The file's sha256, for the bundle's card.
 
     Raises:
-        ExportError: the network has a layer that the graph has no node for, the graph differs from the network, or a score is
+        OnnxError: the network has a layer that the graph has no node for, the graph differs from the network, or a score is
             not finite.
     """
     still = deepcopy(model).cpu().eval()
     content = build(still, facts).SerializeToString(deterministic=True)
     check_parity(still, content)
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / ONNX, content)
+    write_bytes(folder / ONNX, content, durable=True)
     return hashlib.sha256(content).hexdigest()
 
 
@@ -67,7 +67,7 @@ def check_parity(model: ThumbnailRankingModel, content: bytes) -> float:
     """Score drawn vectors of the network's own size with both; returns the largest difference.
 
     Raises:
-        ExportError: it is above TOLERANCE, a shape differs, or a score is not finite.
+        OnnxError: it is above TOLERANCE, a shape differs, or a score is not finite.
     """
     session = _Session(content)
     generator = np.random.default_rng(_SEED)
@@ -78,12 +78,12 @@ def check_parity(model: ThumbnailRankingModel, content: bytes) -> float:
         title = generator.normal(-0.1, generator.uniform(0.1, 20, (n, 1)), (n, model.shape.text_dim)).astype(np.float32)
         for ours, theirs in zip(_by_torch(model, image, title), session(image, title), strict=True):
             if ours.shape != theirs.shape:
-                raise ExportError(f"The ONNX export gives {theirs.shape} where the model gives {ours.shape}: {_MEND}")
+                raise OnnxError(f"The ONNX export gives {theirs.shape} where the model gives {ours.shape}: {_MEND}")
             if not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
-                raise ExportError("The model's scores are not finite: train again from a checkpoint before they were.")
+                raise OnnxError("The model's scores are not finite: train again from a checkpoint before they were.")
             worst = max(worst, float(np.abs(ours - theirs).max()))
     if worst > TOLERANCE:
-        raise ExportError(f"The ONNX export differs from the model by {worst:.2g} (at most {TOLERANCE:g}): {_MEND}")
+        raise OnnxError(f"The ONNX export differs from the model by {worst:.2g} (at most {TOLERANCE:g}): {_MEND}")
     return worst
 
 
@@ -211,4 +211,4 @@ class _Graph:
             case nn.Dropout():
                 return value  # nothing is dropped when scoring
             case _:
-                raise ExportError(f"The ONNX graph has no node for {layer}: {_MEND}")
+                raise OnnxError(f"The ONNX graph has no node for {layer}: {_MEND}")

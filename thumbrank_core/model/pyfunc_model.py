@@ -1,5 +1,8 @@
 """The bundle as MLflow loads it: `mlflow.pyfunc.load_model("models:/thumb-ranker@champion").predict(frame)`.
 
+For people who compare versions inside MLflow. A service takes `thumbrank export` and never loads by this: loading runs the
+code that lies in the registry, and whoever may write there would choose it (docs/decisions.md, No pickle).
+
 MLflow copies this file beside the weights and runs it (models from code), so that no pickle is written or read. What scores
 is the bundle, after its sha256 matched; thumbrank itself must be installed where the model is loaded. What belongs here: the
 columns that MLflow's callers give and get. How a version is registered is registry.py.

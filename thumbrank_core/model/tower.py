@@ -157,7 +157,3 @@ class Tower:
         )
         self.tail = Tail(self.vision, blocks[frozen:], whole=whole, checkpointing=checkpointing)
         self.stem = Stem(self.vision, None if whole else blocks[:frozen], dtype).eval()
-
-    def adopt(self, trained: nn.Module) -> None:
-        """Take the weights of another tail of this shape, such as an average over training, into `vision.model`."""
-        self.tail.load_state_dict(trained.state_dict())

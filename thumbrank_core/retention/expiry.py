@@ -39,17 +39,41 @@ class Ages:
         return {"now": self.now, "content": self.content, "statistics": self.statistics, "audited": self.audited}
 
 
+# Of a video or a channel, called r. One that is too old either goes, or stays as the key of counts that may stay, without
+# what it shows.
+_OLD_ITEM: LiteralString = (
+    "(r.expires_at <= %(now)s or r.fetched_at <= %(content)s) "
+    "and (r.expires_at is not null or r.source = 'youtube_api')"
+)
+_VIDEO_GOES: LiteralString = (
+    "(not %(audited)s or not exists (select from thumbrank.view_snapshots s where s.video_key = r.video_key))"
+)
+_VIDEO_SHOWS: LiteralString = (
+    "(r.tags <> '{}' or num_nonnulls(r.title, r.thumbnail_url, r.language, r.category_id, r.trainability) > 0)"
+)
+_COUNTS_TOO: LiteralString = "(not %(audited)s or r.fetched_at <= %(statistics)s)"
+_CHANNEL_SHOWS: LiteralString = "num_nonnulls(r.title, r.uploads_playlist, r.country, r.made_for_kids) > 0"
+_CHANNEL_COUNTS: LiteralString = "num_nonnulls(r.subscriber_count, r.video_count, r.view_count) > 0"
+# Asked apart from the rest of its row, and so as old as it is itself.
+_OLD_ANSWER: LiteralString = "r.source = 'youtube_api' and r.trainability_checked_at <= %(content)s"
+ITEMS_TO_GO: dict[str, LiteralString] = {
+    "thumbnails": f"{_OLD_ITEM} and ({_VIDEO_GOES} or {_VIDEO_SHOWS}) or {_OLD_ANSWER}",
+    "channels": f"{_OLD_ITEM} and ({_CHANNEL_SHOWS} or {_COUNTS_TOO} and {_CHANNEL_COUNTS} "
+    "or not exists (select from thumbrank.thumbnails t where t.channel_key = r.channel_key))",
+}
+"""By table, the rows r that `choose_expired` would remove or empty: the daily inventory counts them."""
+
 # Locked as they are found: a row that a collection refreshes at this moment is looked at again, and stays.
-_OLD: tuple[LiteralString, ...] = (
-    "create temporary table old_videos (video_key integer primary key) on commit drop",
-    "create temporary table old_channels (channel_key integer primary key, counts_too boolean) on commit drop",
-    "insert into old_videos select r.video_key from thumbrank.thumbnails r "
-    "where (r.expires_at <= %(now)s or r.fetched_at <= %(content)s) "
-    "and (r.expires_at is not null or r.source = 'youtube_api') for update",
-    "insert into old_channels select r.channel_key, not %(audited)s or r.fetched_at <= %(statistics)s "
-    "from thumbrank.channels r where (r.expires_at <= %(now)s or r.fetched_at <= %(content)s) "
-    "and (r.expires_at is not null or r.source = 'youtube_api') for update",
-    "analyze old_videos, old_channels",
+_OLD: tuple[sql.SQL | sql.Composed, ...] = (
+    sql.SQL("create temporary table old_videos (video_key integer primary key) on commit drop"),
+    sql.SQL("create temporary table old_channels (channel_key integer primary key, counts_too boolean) on commit drop"),
+    sql.SQL("insert into old_videos select r.video_key from thumbrank.thumbnails r where {} for update").format(
+        sql.SQL(_OLD_ITEM)
+    ),
+    sql.SQL("insert into old_channels select r.channel_key, {} from thumbrank.channels r where {} for update").format(
+        sql.SQL(_COUNTS_TOO), sql.SQL(_OLD_ITEM)
+    ),
+    sql.SQL("analyze old_videos, old_channels"),
 )
 
 _LABELS: tuple[LiteralString, ...] = (
@@ -63,24 +87,27 @@ _LABELS: tuple[LiteralString, ...] = (
     "where b.as_of <= %(statistics)s and (c.expires_at is not null or c.source = 'youtube_api') on conflict do nothing",
 )
 
-_ITEMS: tuple[LiteralString, ...] = (
-    "insert into removal_videos select t.video_id, t.video_key from old_videos join thumbrank.thumbnails t using (video_key) "
-    "where not %(audited)s or not exists (select from thumbrank.view_snapshots s where s.video_key = t.video_key)",
-    "analyze removal_videos",
-    "insert into removal_content select t.video_key from old_videos join thumbrank.thumbnails t using (video_key) "
-    "where not exists (select from removal_videos v where v.video_key = t.video_key) and (t.tags <> '{}' "
-    "or num_nonnulls(t.title, t.thumbnail_url, t.language, t.category_id, t.trainability) > 0)",
+_ITEMS: tuple[sql.SQL | sql.Composed, ...] = (
+    sql.SQL(
+        "insert into removal_videos select r.video_id, r.video_key from old_videos join thumbrank.thumbnails r using (video_key) "
+        "where {}"
+    ).format(sql.SQL(_VIDEO_GOES)),
+    sql.SQL("analyze removal_videos"),
+    sql.SQL(
+        "insert into removal_content select r.video_key from old_videos join thumbrank.thumbnails r using (video_key) "
+        "where not exists (select from removal_videos v where v.video_key = r.video_key) and {}"
+    ).format(sql.SQL(_VIDEO_SHOWS)),
     # A channel goes with the last of its videos.
-    "insert into removal_channels select c.channel_id, c.channel_key from old_channels "
-    "join thumbrank.channels c using (channel_key) where not exists (select from thumbrank.thumbnails t "
-    "left join removal_videos v using (video_key) where t.channel_key = c.channel_key and v.video_key is null)",
+    sql.SQL(
+        "insert into removal_channels select c.channel_id, c.channel_key from old_channels "
+        "join thumbrank.channels c using (channel_key) where not exists (select from thumbrank.thumbnails t "
+        "left join removal_videos v using (video_key) where t.channel_key = c.channel_key and v.video_key is null)"
+    ),
 )
 
-# Asked apart from the rest of its row, and so as old as it is itself.
-_OLD_ANSWERS: LiteralString = (
-    "update thumbrank.thumbnails set trainability = null, trainability_checked_at = null "
-    "where source = 'youtube_api' and trainability_checked_at <= %(content)s"
-)
+_OLD_ANSWERS = sql.SQL(
+    "update thumbrank.thumbnails r set trainability = null, trainability_checked_at = null where {}"
+).format(sql.SQL(_OLD_ANSWER))
 
 _EMPTY_VIDEOS: LiteralString = (
     "update thumbrank.thumbnails t set title = null, tags = '{}', thumbnail_url = null, language = null, "
@@ -88,16 +115,15 @@ _EMPTY_VIDEOS: LiteralString = (
     "from removal_content r where t.video_key = r.video_key"
 )
 # Their videos are fresher than they are: the row stays as the videos' key.
-_EMPTY_CHANNELS: LiteralString = (
-    "update thumbrank.channels c set title = null, uploads_playlist = null, country = null, made_for_kids = null, "
-    "subscriber_count = case when o.counts_too then null else c.subscriber_count end, "
-    "video_count = case when o.counts_too then null else c.video_count end, "
-    "view_count = case when o.counts_too then null else c.view_count end "
-    "from old_channels o where c.channel_key = o.channel_key "
-    "and not exists (select from removal_channels r where r.channel_key = c.channel_key) "
-    "and (num_nonnulls(c.title, c.uploads_playlist, c.country, c.made_for_kids) > 0 "
-    "or o.counts_too and num_nonnulls(c.subscriber_count, c.video_count, c.view_count) > 0)"
-)
+_EMPTY_CHANNELS = sql.SQL(
+    "update thumbrank.channels r set title = null, uploads_playlist = null, country = null, made_for_kids = null, "
+    "subscriber_count = case when o.counts_too then null else r.subscriber_count end, "
+    "video_count = case when o.counts_too then null else r.video_count end, "
+    "view_count = case when o.counts_too then null else r.view_count end "
+    "from old_channels o where r.channel_key = o.channel_key "
+    "and not exists (select from removal_channels g where g.channel_key = r.channel_key) "
+    "and ({} or o.counts_too and {})"
+).format(sql.SQL(_CHANNEL_SHOWS), sql.SQL(_CHANNEL_COUNTS))
 
 
 def choose_expired(connection: psycopg.Connection, ages: Ages, gone: Gone) -> None:
@@ -110,7 +136,7 @@ def choose_expired(connection: psycopg.Connection, ages: Ages, gone: Gone) -> No
             if rule.table == "view_snapshots":
                 _remember_labels(connection, rule.by_age, parameters)
             remove_rows(connection, rule, rule.by_age, gone, parameters)
-    for statement in (*_LABELS, *_ITEMS):
+    for statement in (*map(sql.SQL, _LABELS), *_ITEMS):
         connection.execute(statement, parameters)
     connection.execute(_OLD_ANSWERS, parameters)
     gone.rows["thumbnails_content"] += connection.execute(_EMPTY_VIDEOS).rowcount

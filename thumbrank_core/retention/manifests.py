@@ -10,10 +10,10 @@ from pathlib import Path
 import psycopg
 
 from thumbrank_core.progress import track
-from thumbrank_core.training.manifest import MANIFEST, Manifest, ManifestRow, read_manifest
+from thumbrank_core.training.manifest import MANIFEST, ManifestRow, TrainingManifest, read_manifest
 
 
-def find_manifests(folders: Iterable[Path]) -> list[Manifest]:
+def find_manifests(folders: Iterable[Path]) -> list[TrainingManifest]:
     """The manifests below `folders`; a folder that is not there has none.
 
     Raises:
@@ -23,7 +23,7 @@ def find_manifests(folders: Iterable[Path]) -> list[Manifest]:
     return [read_manifest(path) for path in paths]
 
 
-def unsupported(connection: psycopg.Connection, manifests: Iterable[Manifest]) -> set[ManifestRow]:
+def unsupported(connection: psycopg.Connection, manifests: Iterable[TrainingManifest]) -> set[ManifestRow]:
     """The rows whose video, with that picture, the database no longer holds."""
     rows = {row for manifest in manifests for row in manifest.rows}
     named = sorted({(row.video_id, row.picture_sha256) for row in rows})
@@ -37,7 +37,7 @@ def unsupported(connection: psycopg.Connection, manifests: Iterable[Manifest]) -
     return {row for row in rows if (row.video_id, row.picture_sha256) in gone}
 
 
-def take_out(manifests: Sequence[Manifest], gone: Collection[ManifestRow]) -> int:
+def take_out(manifests: Sequence[TrainingManifest], gone: Collection[ManifestRow]) -> int:
     """Write the manifests without those rows; returns how many rows that were.
 
     Raises:
@@ -51,6 +51,6 @@ def take_out(manifests: Sequence[Manifest], gone: Collection[ManifestRow]) -> in
     return places(affected, gone)
 
 
-def places(manifests: Iterable[Manifest], gone: Collection[ManifestRow]) -> int:
+def places(manifests: Iterable[TrainingManifest], gone: Collection[ManifestRow]) -> int:
     """How many rows of the manifests are of those."""
     return sum(row in gone for manifest in manifests for row in manifest.rows)

@@ -15,6 +15,7 @@ from thumbrank_core.errors import ThumbrankError
 from thumbrank_core.evaluation.shown import Shown, shown_on, without
 from thumbrank_core.features.cache import title_sha256
 from thumbrank_core.progress import track
+from thumbrank_core.store.files import write_bytes
 
 
 @dataclass(frozen=True)
@@ -103,10 +104,8 @@ def _readable(path: Path) -> bytes:
 
 
 def _replace(path: Path, page: bytes) -> None:
-    part = path.with_name(path.name + ".part")
     try:
-        part.write_bytes(page)
-        part.replace(path)
+        write_bytes(path, page)
     except OSError as error:
         raise ThumbrankError(
             f"The report {path} cannot be rewritten ({error.strerror}) and still shows what was removed: mend the folder's "

@@ -26,14 +26,14 @@ from thumbrank_core.store.database import Database
 from thumbrank_core.store.images import ImageStore
 from thumbrank_core.store.owner_files import OwnerFiles
 from thumbrank_core.store.tombstones import ItemKind
-from thumbrank_core.training.manifest import Manifest, ManifestRow
+from thumbrank_core.training.manifest import ManifestRow, TrainingManifest
 
 Action = Literal["expire", "forget"]
 FILES, PLACES, MADE_OF, READ_OUTS = "picture_files", "report_items", "manifest_rows", "owner_read_outs"
 
 
 @dataclass(frozen=True)
-class Stores:
+class FileStores:
     """Everything beside the database that holds something of a video or an owner.
 
     `pages`: folders of HTML files. `manifests`: folders with models. `read_outs`: owners' files beside models; None: there are
@@ -67,18 +67,18 @@ class Removal:
         return sum(self.counts.values())
 
 
-def stores_of(settings: Settings, images: ImageStore) -> Stores:
+def stores_of(settings: Settings, images: ImageStore) -> FileStores:
     """The stores that settings name.
 
     Nothing of a video is ever logged to MLflow, a model's manifest neither, so a remote artifact store holds nothing to
     remove. The local one is looked at for pages all the same, should somebody have put a report there.
     """
     artifacts = settings.home / "mlflow" / "artifacts"
-    return Stores(images, (settings.reports, artifacts), (settings.models,), OwnerFiles(settings.models))
+    return FileStores(images, (settings.reports, artifacts), (settings.models,), OwnerFiles(settings.models))
 
 
 def expire(
-    database: Database, stores: Stores, policy: Policy, *, now: datetime | None = None, dry_run: bool = False
+    database: Database, stores: FileStores, policy: Policy, *, now: datetime | None = None, dry_run: bool = False
 ) -> Removal:
     """Remove what is too old under the policy's mode, in every niche, and what killed runs left behind.
 
@@ -99,7 +99,7 @@ def expire(
 
 def forget(
     database: Database,
-    stores: Stores,
+    stores: FileStores,
     mode: PolicyMode,
     kind: ItemKind,
     item_id: str,
@@ -152,7 +152,7 @@ class _Work:
     now: datetime
     dry_run: bool
     pages: list[pages.Page]
-    lists: list[Manifest]
+    lists: list[TrainingManifest]
     owners: OwnerFiles | None
     gone: Gone = field(default_factory=Gone)
     files: set[bytes] = field(default_factory=set[bytes])
@@ -173,7 +173,7 @@ class _Work:
 
 
 def _work(
-    action: Action, subject: str, mode: PolicyMode, stores: Stores, now: datetime | None, *, dry_run: bool
+    action: Action, subject: str, mode: PolicyMode, stores: FileStores, now: datetime | None, *, dry_run: bool
 ) -> _Work:
     return _Work(
         action,
@@ -226,7 +226,7 @@ def _record(connection: psycopg.Connection, work: _Work) -> int:
     return int(row[0])
 
 
-def _finish(database: Database, stores: Stores, work: _Work) -> Removal:
+def _finish(database: Database, stores: FileStores, work: _Work) -> Removal:
     """After the commit: files, manifests and pages, and their counts into the audit row."""
     if work.dry_run:
         return work.planned()

@@ -14,10 +14,10 @@ import numpy.typing as npt
 import psycopg
 from psycopg import sql
 
-from thumbrank_core.store.copy import table_name
+from thumbrank_core.store.copy import MEND, table_name
+from thumbrank_core.store.database import Connection
 from thumbrank_core.store.errors import CopyError
 
-Connection = psycopg.Connection[tuple[Any, ...]]
 Rows = npt.NDArray[np.void]
 """A structured array: one named field a column."""
 
@@ -115,7 +115,7 @@ def write_rows(connection: Connection, table: str, chunks: Iterable[Rows]) -> in
             copy.write(_TRAILER)
     except (psycopg.DataError, psycopg.IntegrityError) as error:
         raise CopyError(
-            f"Rows for {table} break a rule of it ({str(error).splitlines()[0][:200]}): nothing was written."
+            f"Rows for {table} break a rule of it ({str(error).splitlines()[0][:200]}): nothing was written; {MEND}"
         ) from None
     return number
 

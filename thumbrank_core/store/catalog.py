@@ -108,7 +108,7 @@ class Discovery:
 
 
 @dataclass
-class Written:
+class WriteCounts:
     """How many rows a call left behind."""
 
     inserted: int = 0
@@ -174,7 +174,7 @@ def names(columns: Sequence[Column], *without: str) -> list[str]:
     return [column.name for column in columns if column.name not in without]
 
 
-def record_channels(connection: psycopg.Connection, niche: str, channels: Sequence[ChannelSeen]) -> Written:
+def record_channels(connection: psycopg.Connection, niche: str, channels: Sequence[ChannelSeen]) -> WriteCounts:
     """Write channels; one that another niche confirmed first keeps its niche. `by_niche` says whose they are."""
     rows = [
         (
@@ -205,10 +205,10 @@ def record_channels(connection: psycopg.Connection, niche: str, channels: Sequen
         "select niche, count(*)::int from thumbrank.channels where channel_id = any(%s) group by niche",
         ([c.channel_id for c in channels],),
     ).fetchall()
-    return Written(counts.inserted, counts.updated, dict(owners))
+    return WriteCounts(counts.inserted, counts.updated, dict(owners))
 
 
-def record_videos(connection: psycopg.Connection, videos: Sequence[VideoSeen]) -> Written:
+def record_videos(connection: psycopg.Connection, videos: Sequence[VideoSeen]) -> WriteCounts:
     """Write videos of known channels, and a snapshot of the counts of each that shows its views.
 
     What a team imported stays the team's: of such a video the API adds counts only, which expire by themselves.
@@ -254,7 +254,7 @@ def record_videos(connection: psycopg.Connection, videos: Sequence[VideoSeen]) -
             if v.view_count is not None
         ],
     )
-    return Written(counts.inserted, counts.updated)
+    return WriteCounts(counts.inserted, counts.updated)
 
 
 def record_counts(connection: psycopg.Connection, counts: Sequence[CountsSeen]) -> int:
@@ -298,7 +298,7 @@ SAME_PICTURE_BITS = 3
 """Pictures whose 64-bit perceptual hashes differ in so many bits at most are one picture: another size or encoding of it."""
 
 
-def record_pictures(connection: psycopg.Connection, pictures: Sequence[PictureSeen]) -> Written:
+def record_pictures(connection: psycopg.Connection, pictures: Sequence[PictureSeen]) -> WriteCounts:
     """Write which picture was seen on which video; a new picture is a new version, the same one is seen once more.
 
     A picture that looks different from the last one marks its video (`picture_changed_at`): its views were earned by two. A
@@ -339,10 +339,10 @@ def record_pictures(connection: psycopg.Connection, pictures: Sequence[PictureSe
         key=["video_key", "sha256"],
         update=["url", "last_seen_at", "expires_at"],
     )
-    return Written(counts.inserted, counts.updated)
+    return WriteCounts(counts.inserted, counts.updated)
 
 
-def record_misses(connection: psycopg.Connection, niche: str, misses: Iterable[Miss]) -> Written:
+def record_misses(connection: psycopg.Connection, niche: str, misses: Iterable[Miss]) -> WriteCounts:
     """Write what could not be had; the latest reason of an item stands."""
     columns = [
         Column("kind", "text"),
@@ -355,7 +355,7 @@ def record_misses(connection: psycopg.Connection, niche: str, misses: Iterable[M
     ]
     rows = [(m.kind, m.item_id, niche, m.reason, m.detail, m.missed_at, m.expires_at) for m in misses]
     if not rows:
-        return Written()
+        return WriteCounts()
     counts = upsert(
         connection,
         "thumbrank.misses",
@@ -364,7 +364,7 @@ def record_misses(connection: psycopg.Connection, niche: str, misses: Iterable[M
         key=["kind", "niche", "item_id"],
         update=["reason", "detail", "missed_at", "expires_at"],
     )
-    return Written(counts.inserted, counts.updated)
+    return WriteCounts(counts.inserted, counts.updated)
 
 
 def clear_misses(connection: psycopg.Connection, kind: MissKind, item_ids: Sequence[str]) -> int:
@@ -382,7 +382,7 @@ def keep_misses(connection: psycopg.Connection, kind: MissKind, niche: str, item
     ).rowcount
 
 
-def record_discoveries(connection: psycopg.Connection, niche: str, discoveries: Sequence[Discovery]) -> Written:
+def record_discoveries(connection: psycopg.Connection, niche: str, discoveries: Sequence[Discovery]) -> WriteCounts:
     """Write which query found which channel when last; of several places in one call the last row stands."""
     columns = [
         Column("channel_id", "text"),
@@ -394,7 +394,7 @@ def record_discoveries(connection: psycopg.Connection, niche: str, discoveries: 
     ]
     rows = [(d.channel_id, niche, d.query, d.rank, d.discovered_at, d.expires_at) for d in discoveries]
     if not rows:
-        return Written()
+        return WriteCounts()
     counts = upsert(
         connection,
         "thumbrank.discoveries",
@@ -403,18 +403,7 @@ def record_discoveries(connection: psycopg.Connection, niche: str, discoveries: 
         key=["channel_id", "niche", "query"],
         update=["rank", "discovered_at", "expires_at"],
     )
-    return Written(counts.inserted, counts.updated)
-
-
-def miss_counts(connection: psycopg.Connection, niche: str, kind: MissKind) -> dict[str, int]:
-    """Misses of one kind by reason, most frequent first."""
-    return dict(
-        connection.execute(
-            "select reason, count(*)::int from thumbrank.misses where niche = %s and kind = %s "
-            "group by reason order by count(*) desc, reason",
-            (niche, kind),
-        ).fetchall()
-    )
+    return WriteCounts(counts.inserted, counts.updated)
 
 
 def keys_of(connection: psycopg.Connection, thing: Literal["channel", "video"], ids: set[str]) -> dict[str, int]:

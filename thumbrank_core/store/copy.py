@@ -17,9 +17,12 @@ from typing import Any, LiteralString
 import psycopg
 from psycopg import adapt, sql
 
+from thumbrank_core.store.database import Connection
 from thumbrank_core.store.errors import CopyError
 
-Connection = psycopg.Connection[tuple[Any, ...]]
+MEND = (
+    "correct them where they come from; rows that a step of Thumbrank made are a defect to report with this sentence."
+)
 
 _batch_numbers = itertools.count()
 _POSITION = "position in batch"  # with spaces: no column of ours is called that
@@ -83,10 +86,12 @@ def _copy_in(
                     raise _explain_row(label, number, row, columns, error) from None
     except psycopg.DataError as error:
         raise CopyError(
-            f"Rows for {label} do not fit its columns ({_first_line(error)}): nothing was written."
+            f"Rows for {label} do not fit its columns ({_first_line(error)}): nothing was written; {MEND}"
         ) from None
     except psycopg.IntegrityError as error:
-        raise CopyError(f"Rows for {label} break a rule of it ({_first_line(error)}): nothing was written.") from None
+        raise CopyError(
+            f"Rows for {label} break a rule of it ({_first_line(error)}): nothing was written; {MEND}"
+        ) from None
     return number
 
 
@@ -152,7 +157,7 @@ def upsert(
             written = conn.execute(_merge(table, batch, columns, key, changed, returning))
         except (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.InvalidColumnReference) as error:
             raise CopyError(
-                f"Rows for {table} break a rule of it ({_first_line(error)}): nothing was written."
+                f"Rows for {table} break a rule of it ({_first_line(error)}): nothing was written; {MEND}"
             ) from None
         count, given_back = written.rowcount, written.fetchall() if returning else []
         conn.execute(sql.SQL("drop table {}").format(batch))

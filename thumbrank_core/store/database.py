@@ -16,14 +16,21 @@ from typing import Any, Self, TypeAlias
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
-from thumbrank_core.store.errors import DatabaseUnreachable, StoreError
+from thumbrank_core.store.errors import DatabaseAway, DatabaseUnreachable, StoreError
 
 Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 
 CONNECT_TIMEOUT_S = 10
 HIDDEN = "postgresql://***"
+
+_AWAY = (
+    r"[Cc]onnection refused|timeout|timed out|too many (clients|connections)|connection slots|max clients|starting up|"
+    r"shutting down|recovery|[Nn]etwork is unreachable|No route to host|server closed the connection"
+)
+_WRONG = r"password|SCRAM|does not exist|Tenant or user not found"
+"""What waiting does not mend, also where another of several addresses was away."""
 
 
 class Database:
@@ -46,17 +53,10 @@ class Database:
         self._max_size = max_size
         self._timeout_s = timeout_s
         self._opening = threading.Lock()
-        self._opened = False
-        self._pool: ConnectionPool[Connection] = ConnectionPool(
-            url,
-            kwargs=_connect_options(),
-            min_size=0,
-            max_size=max_size,
-            timeout=timeout_s,
-            check=ConnectionPool.check_connection,  # a server that went away and came back costs nothing but this
-            open=False,
-            name="thumbrank",
-        )
+        self._counting = threading.Lock()  # apart: who gives a connection back waits for nobody's connecting
+        self._pool: ConnectionPool[Connection] | None = None
+        self._in_use = 0
+        self._closed = False
 
     def __repr__(self) -> str:
         return f"Database({redact(self._url)!r})"
@@ -66,10 +66,10 @@ class Database:
         """One connection and one transaction: committed at the end of the block, rolled back when it raises.
 
         Raises:
-            DatabaseUnreachable: there is no server, or it went away in the middle.
+            DatabaseUnreachable: there is no such database; DatabaseAway where its server may come back, or went away in the middle.
             StoreError: its disk is full, or every connection was in use for too long.
         """
-        connection = self._take()
+        pool, connection = self._take()
         try:
             with connection.transaction():
                 yield connection
@@ -78,16 +78,20 @@ class Database:
         except psycopg.OperationalError:
             if not connection.closed:
                 raise
-            raise DatabaseUnreachable(
+            raise DatabaseAway(
                 f"The {_where(self._url)} closed the connection in the middle of its work: nothing of that transaction "
                 "was kept; start the server again and repeat."
             ) from None
         finally:
-            self._pool.putconn(connection)
+            with self._counting:
+                self._in_use -= 1
+            pool.putconn(connection)
 
     def close(self) -> None:
         """Close every connection; the object cannot be used afterwards."""
-        self._pool.close()
+        with self._opening:
+            self._closed = True
+        self._leave(self._pool)
 
     def __enter__(self) -> Self:
         return self
@@ -97,21 +101,58 @@ class Database:
     ) -> None:
         self.close()
 
-    def _take(self) -> Connection:
-        with self._opening:
-            if not self._opened:
-                connect(self._url).close()  # the pool only says that it timed out; this says why, and at once
-                self._pool.open()
-                self._opened = True
-        try:
-            return self._pool.getconn()
-        except PoolTimeout:
-            pass  # explained below, outside, so that nothing of the URL hangs on the new error
-        connect(self._url).close()
+    def _take(self) -> tuple[ConnectionPool[Connection], Connection]:
+        timeouts = 0
+        while timeouts < 2:  # again where the server was away and has come back while this waited
+            pool = self._open()
+            try:
+                connection = pool.getconn()
+            except PoolClosed:
+                continue  # another thread found the server away; _open says what is to say
+            except PoolTimeout:
+                timeouts += 1  # explained below, outside, so that nothing of the URL hangs on the new error
+            else:
+                with self._counting:
+                    self._in_use += 1
+                return pool, connection
+            with self._counting:
+                busy = self._in_use >= self._max_size
+            if not busy:
+                self._leave(pool)  # it tries less and less often; a new one connects at once when the server is back
+            connect(self._url).close()  # the pool only says that it timed out; this says why
+            if busy:
+                break
         raise StoreError(
-            f"All {self._max_size} connections to {_where(self._url)} were in use for {self._timeout_s:.0f} s: "
-            "use fewer workers, or raise the pool's max_size."
+            f"All {self._max_size} connections to {_where(self._url)} were in use for {self._timeout_s:g} s: "
+            "run it again, and where it comes again lower `requests` in config/policy.yaml."
         )
+
+    def _open(self) -> ConnectionPool[Connection]:
+        with self._opening:
+            if self._closed:
+                raise StoreError(
+                    f"The {_where(self._url)} was closed by this program, which still asks for it: report it."
+                )
+            if self._pool is None:
+                connect(self._url).close()  # says what is wrong, and at once
+                self._pool = ConnectionPool(
+                    self._url,
+                    kwargs=_connect_options(),
+                    min_size=0,
+                    max_size=self._max_size,
+                    timeout=self._timeout_s,
+                    check=ConnectionPool.check_connection,  # a server that went away and came back costs nothing but this
+                    open=True,
+                    name="thumbrank",
+                )
+            return self._pool
+
+    def _leave(self, pool: ConnectionPool[Connection] | None) -> None:
+        with self._opening:
+            if self._pool is pool:
+                self._pool = None
+        if pool is not None:
+            pool.close()
 
 
 def connect(url: str, *, autocommit: bool = False) -> Connection:
@@ -126,7 +167,8 @@ def connect(url: str, *, autocommit: bool = False) -> Connection:
     except psycopg.Error as error:
         message = str(error)
     # Raised outside the except block: the driver's error is neither cause nor context.
-    raise DatabaseUnreachable(_explain(url, message))
+    away = re.search(_AWAY, message) is not None and re.search(_WRONG, message) is None
+    raise (DatabaseAway if away else DatabaseUnreachable)(_explain(url, message))
 
 
 def redact(url: str) -> str:

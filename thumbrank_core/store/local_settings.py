@@ -24,6 +24,9 @@ BIG_INDEX = {"maintenance_work_mem": "256MB", "max_parallel_maintenance_workers"
 COUNTING = {"work_mem": "64MB", "max_parallel_workers_per_gather": "1"}
 """For counts over a niche's pairs. Only for whole numbers: floats added in another order give another sum."""
 
+IN_A_TICK = {"lock_timeout": "5s", "statement_timeout": "30s"}
+"""For questions that are asked again in a minute."""
+
 
 @contextmanager
 def local_settings(connection: psycopg.Connection, settings: Mapping[str, str]) -> Generator[None]:

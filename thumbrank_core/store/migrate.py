@@ -14,19 +14,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import psycopg
 
-from thumbrank_core.store.database import connect
+from thumbrank_core.store.database import Connection, connect
 from thumbrank_core.store.errors import MigrationError
-
-Connection = psycopg.Connection[tuple[Any, ...]]
 
 _LOCK = 0x7468756D62  # "thumb"
 _FILE_NAME = re.compile(r"(\d{14})_([a-z0-9]+(?:_[a-z0-9]+)*)\.sql")
 _TRANSACTION = re.compile(r"^(begin|commit|rollback|start transaction)( work| transaction)? *;", re.I | re.M)
-_CREATE_TABLE = """
+CREATE_TABLE = """
 create schema if not exists thumbrank;
 create table if not exists thumbrank.schema_migrations (
     version    text primary key,
@@ -67,7 +65,9 @@ class MigrationStatus:
 
 
 @dataclass(frozen=True)
-class _Applied:
+class Applied:
+    """A migration as the database remembers it."""
+
     name: str
     checksum: str
     applied_at: datetime
@@ -90,12 +90,12 @@ def migrate(url_or_conn: str | Connection, folder: Path, *, dry_run: bool = Fals
     with _opened(url_or_conn) as conn:
         if dry_run:
             with conn.transaction():
-                return _pending(files, _read_applied(conn))
+                return pending_of(files, read_applied(conn))
         with conn.transaction():
-            _lock(conn)
-            conn.execute(_CREATE_TABLE)
-            pending = _pending(files, _read_applied(conn))
-        return [file for file in pending if _apply(conn, file, files)]
+            hold_lock(conn)
+            conn.execute(CREATE_TABLE)
+            pending = pending_of(files, read_applied(conn))
+        return [file for file in pending if apply_one(conn, file, files)]
 
 
 def status(url_or_conn: str | Connection, folder: Path) -> list[MigrationStatus]:
@@ -107,7 +107,7 @@ def status(url_or_conn: str | Connection, folder: Path) -> list[MigrationStatus]
     """
     files = {file.version: file for file in read_folder(folder)}
     with _opened(url_or_conn) as conn, conn.transaction():
-        applied = _read_applied(conn)
+        applied = read_applied(conn)
     return [_status_of(version, files.get(version), applied.get(version)) for version in sorted({*files, *applied})]
 
 
@@ -173,19 +173,26 @@ def _opened(url_or_conn: str | Connection) -> Generator[Connection]:
     yield url_or_conn
 
 
-def _lock(conn: Connection) -> None:
+def hold_lock(conn: Connection) -> None:
+    """Until the end of the transaction nobody else migrates, nor restores."""
     conn.execute("select pg_advisory_xact_lock(%s)", (_LOCK,))
 
 
-def _read_applied(conn: Connection) -> dict[str, _Applied]:
+def read_applied(conn: Connection) -> dict[str, Applied]:
+    """What is in the database, by version; nothing where it was never migrated."""
     row = conn.execute("select to_regclass('thumbrank.schema_migrations') is not null").fetchone()
     if row is None or not row[0]:
         return {}
     rows = conn.execute("select version, name, checksum, applied_at from thumbrank.schema_migrations")
-    return {version: _Applied(name, checksum, applied_at) for version, name, checksum, applied_at in rows}
+    return {version: Applied(name, checksum, applied_at) for version, name, checksum, applied_at in rows}
 
 
-def _pending(files: Sequence[Migration], applied: dict[str, _Applied]) -> list[Migration]:
+def pending_of(files: Sequence[Migration], applied: dict[str, Applied]) -> list[Migration]:
+    """The files that are not applied yet, in order.
+
+    Raises:
+        MigrationError: the folder and the database do not go together.
+    """
     known = {file.version: file for file in files}
     for version in sorted(applied):
         file = known.get(version)
@@ -208,11 +215,11 @@ def _pending(files: Sequence[Migration], applied: dict[str, _Applied]) -> list[M
     return pending
 
 
-def _apply(conn: Connection, file: Migration, files: Sequence[Migration]) -> bool:
+def apply_one(conn: Connection, file: Migration, files: Sequence[Migration]) -> bool:
     """One file in one transaction; False if another run applied it while we waited for the lock."""
     with conn.transaction():
-        _lock(conn)
-        if file.version not in {pending.version for pending in _pending(files, _read_applied(conn))}:
+        hold_lock(conn)
+        if file.version not in {pending.version for pending in pending_of(files, read_applied(conn))}:
             return False
         before = _transaction_id(conn)
         try:
@@ -246,7 +253,7 @@ def _line(file: Migration, error: psycopg.Error) -> str:
     return f", line {file.text[: int(position) - 1].count(chr(10)) + 1}," if position else ""
 
 
-def _status_of(version: str, file: Migration | None, applied: _Applied | None) -> MigrationStatus:
+def _status_of(version: str, file: Migration | None, applied: Applied | None) -> MigrationStatus:
     if applied is None:
         assert file is not None
         return MigrationStatus(version, file.name, "pending", None)

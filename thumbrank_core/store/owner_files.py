@@ -4,14 +4,14 @@ What belongs here: where they lie, that they are private (0600 in a folder 0700)
 is in them is training/read_outs.py; when they go, retention/ and youtube/reach/.
 """
 
-import os
 import re
 from contextlib import suppress
 from pathlib import Path
 
+from thumbrank_core.store.files import PART, write_text
+
 OWNERS = "owners"
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_OPEN_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 
 
 def nameable(owner_id: str) -> bool:
@@ -44,28 +44,20 @@ class OwnerFiles:
         return sorted(path for path in self.models.glob(f"*/{OWNERS}/*.json") if path.stem == owner_id)
 
     def write(self, model: str, owner_id: str, text: str) -> Path:
-        """Put a file in place of the owner's last one: all of it or nothing, private from its first moment on."""
+        """Put a file in place of the owner's last one: all of it or nothing, private from its first moment on,
+        and on the disk when this returns."""
         path = self.path(model, owner_id)
         path.parent.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileExistsError):
             path.parent.mkdir(mode=0o700)
         path.parent.chmod(0o700)  # a backup that was restored may have opened it
-        unfinished = path.with_name(f".{owner_id}.unfinished")
-        unfinished.unlink(missing_ok=True)  # of a run that was killed here
-        try:
-            with os.fdopen(os.open(unfinished, _OPEN_NEW, 0o600), "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        write_text(path, text, private=True, durable=True)
         return path
 
     def delete(self, owner_id: str) -> int:
         """Remove an owner's files beside every model; returns how many there were. Safe to repeat."""
-        for left in self.models.glob(f"*/{OWNERS}/.*.unfinished"):
-            if left.name == f".{owner_id}.unfinished":
+        for left in self.models.glob(f"*/{OWNERS}/*.json{PART}"):  # of a run that was killed
+            if left.name == f"{owner_id}.json{PART}":
                 left.unlink(missing_ok=True)
         paths = self.of(owner_id)
         for path in paths:

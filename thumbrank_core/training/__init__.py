@@ -1,0 +1,1 @@
+"""Learning: recipe, batches, loop, fine-tuning, checkpoints and processes."""

@@ -14,13 +14,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from thumbrank_core.array_types import Ints
 from thumbrank_core.training.dataset import Pairs
-
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Step:
+class TrainingStep:
     """What one process does in one step.
 
     `items`: (k,) rows to score. `a`, `b`: (p,) positions in `items`. `target`: (p,) P(a beats b). `weight`: (p,), summing
@@ -171,12 +170,12 @@ class PairEpoch:
     def __len__(self) -> int:
         return len(self._mix)
 
-    def step(self, number: int) -> Step:
+    def step(self, number: int) -> TrainingStep:
         """The pairs of step `number` that are this process's."""
         first, last = self._bounds[number], self._bounds[number + 1]
         start, end = _part(first, last, self._worker)
         own = end - start
-        return Step(
+        return TrainingStep(
             torch.cat([self._a[start:end], self._b[start:end]]),
             self._positions[:own],
             self._positions[own : 2 * own],
@@ -208,7 +207,7 @@ class ChannelEpoch:
     def __len__(self) -> int:
         return math.ceil((len(self._item_bounds) - 1) / self._size)
 
-    def step(self, number: int) -> Step:
+    def step(self, number: int) -> TrainingStep:
         """The channels of step `number` that are this process's."""
         first = number * self._size
         last = min(first + self._size, len(self._item_bounds) - 1)
@@ -216,7 +215,7 @@ class ChannelEpoch:
         item, pair = self._item_bounds, self._pair_bounds
         pairs = slice(pair[start], pair[end])
         everyone = self._weight[pair[first] : pair[last]].sum()
-        return Step(
+        return TrainingStep(
             self._items[item[start] : item[end]],
             self._a[pairs] - item[start],
             self._b[pairs] - item[start],

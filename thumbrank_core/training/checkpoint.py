@@ -5,7 +5,6 @@ refused. A checkpoint knows the recipe and the data it belongs to, and continues
 """
 
 import json
-import os
 import pickle
 import zipfile
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 import torch
 
 from thumbrank_core.errors import ThumbrankError
+from thumbrank_core.store.files import replacing
 
 FORMAT = 1
 
@@ -35,14 +35,10 @@ class Origin:
 
 
 def save(path: Path, origin: Origin, state: dict[str, Any]) -> None:
-    """Write `state` (tensors, numbers, text, and dicts and lists of them) beside `path`, then put it in its place."""
+    """Put `state` (tensors, numbers, text, and dicts and lists of them) in its place, on the disk when this returns."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    with temporary.open("wb") as file:
+    with replacing(path, durable=True) as part, part.open("wb") as file:
         torch.save({"format": FORMAT, "origin": json.dumps(origin.__dict__), "state": state}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def load(path: Path, origin: Origin) -> dict[str, Any]:

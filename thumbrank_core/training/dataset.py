@@ -6,20 +6,22 @@ out of the database is loading.py.
 
 import hashlib
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from thumbrank_core.array_types import Floats, Ints
 from thumbrank_core.errors import ThumbrankError
 from thumbrank_core.labels.splits import Split
 from thumbrank_core.policy import LabelName
 
+if TYPE_CHECKING:
+    from thumbrank_core.training.borders import Border
+
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 PERIODS = ("earlier", "across", "later")
 """Both videos published before the time cut, one of them, or none (labels/splits.py)."""
-
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 
 class DatasetError(ThumbrankError):
@@ -103,7 +105,7 @@ class Dataset:
     measured. `owners`: real click-through rates by owner, never to be joined. `left_out`: pairs that are stored and not here,
     by reason: `no_vectors`, or a picture or re-upload that crosses splits between two niches. `encoders`: the name of the
     encoder set of the vectors. `traits`: None where nobody asked the database for them. `cuts`: where the time holdout of each
-    niche begins, seconds since 1970.
+    niche begins, seconds since 1970. `borders`: what was found of each niche before it was read (borders.py).
     """
 
     items: Items
@@ -119,6 +121,7 @@ class Dataset:
     owners: dict[str, OwnerRates] = field(default_factory=dict[str, OwnerRates])
     traits: Traits | None = None
     cuts: dict[str, float] = field(default_factory=dict[str, float])
+    borders: "tuple[Border, ...]" = ()
 
     def of(self, split: Split) -> Pairs:
         """The pairs of one split; of training and validation those up to the time cut alone, so that what is later in time is

@@ -21,7 +21,7 @@ STUCK_AUC, LOW_CORRELATION, WIDE_GAP, AT_MARGIN = 0.52, 0.10, 0.10, 0.01
 RANKS_ANYWAY = 0.55
 """A training AUC from which on a loss at the margin means small scores, not equal ones."""
 
-FindingKind = Literal["auc_stuck", "low_correlation", "overfitting", "loss_at_margin"]
+FindingKind = Literal["auc_stuck", "low_correlation", "overfitting", "loss_at_margin", "first_epoch_best"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,12 @@ def diagnose(
     findings = [_loss_at_margin(history, margin)]
     if n_validation_pairs >= FEWEST_PAIRS:
         n = f"{n_validation_pairs:,} validation pairs"
-        findings += [_auc_stuck(history, shipped, n), _low_correlation(history, shipped, n), _overfitting(shipped, n)]
+        findings += [
+            _auc_stuck(history, shipped, n),
+            _low_correlation(history, shipped, n),
+            _overfitting(shipped, n),
+            _first_best(history, shipped, n),
+        ]
     return tuple(finding for finding in findings if finding is not None)
 
 
@@ -89,6 +94,18 @@ def _overfitting(shipped: EpochRecord, n: str) -> Finding | None:
         f"The model overfits: at epoch {shipped.epoch}, which ships, the AUC is {shipped.train_auc:.4f} on training channels and "
         f"{shipped.validation_auc:.4f} on validation channels ({gap:.2f} apart; {n}); raise the recipe's dropout (the guide: 0.2 to 0.3) "
         "and weight_decay (0.01 to 0.02), turn on label_smoothing, soft_targets or mixup_alpha, or collect more channels.",
+    )
+
+
+def _first_best(history: Sequence[EpochRecord], shipped: EpochRecord, n: str) -> Finding | None:
+    if len(history) < FEWEST_EPOCHS or shipped is not history[0] or history[0].epoch > 0:
+        return None
+    return Finding(
+        "first_epoch_best",
+        f"The first epoch is the best of {len(history)}, and ships: pair accuracy {shipped.validation_accuracy:.4f}, "
+        f"{history[-1].validation_accuracy:.4f} in the last ({n}); what was learnt after it does not carry over to other channels, "
+        f"so lower the learning rate (`thumbrank train --lr`; it was {max(record.learning_rate for record in history):g}), raise "
+        "dropout, and see how far another `--seed` moves the result.",
     )
 
 

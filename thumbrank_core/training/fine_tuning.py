@@ -20,7 +20,7 @@ from thumbrank_core.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
-class Stores:
+class TuningStores:
     """What fine-tuning CLIP needs besides vectors: pictures to look at, and a place for the tuned encoder's vectors."""
 
     database: Database
@@ -42,7 +42,7 @@ class FineTuning:
         TowerError: it cannot be cut or computed with as the recipe says.
     """
 
-    def __init__(self, dataset: Dataset, recipe: Recipe, encoders: EncoderSet, stores: Stores) -> None:
+    def __init__(self, dataset: Dataset, recipe: Recipe, encoders: EncoderSet, stores: TuningStores) -> None:
         self._dataset, self._recipe, self._encoders, self._stores = dataset, recipe, encoders, stores
         self._tower = Tower(
             encoders.image,

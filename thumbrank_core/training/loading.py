@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -14,13 +14,12 @@ from thumbrank_core.features.signals.definitions import SIGNALS
 from thumbrank_core.features.specs import EncoderSet
 from thumbrank_core.features.stored import read_signals
 from thumbrank_core.features.wanted import Item
-from thumbrank_core.labels.duplicates import cross_split_duplicates
-from thumbrank_core.labels.evidence import refusal
 from thumbrank_core.labels.splits import Split
 from thumbrank_core.policy import LabelName
 from thumbrank_core.store.arrays import Rows, read_all
 from thumbrank_core.store.database import Database
 from thumbrank_core.store.versions import data_version
+from thumbrank_core.training.borders import Purpose, Shares, judge, look
 from thumbrank_core.training.dataset import SPLITS, Dataset, DatasetError, Items, Pairs
 from thumbrank_core.training.owner_rates import load_owner_rates
 from thumbrank_core.training.traits import load_traits
@@ -59,40 +58,48 @@ _PAIR = np.dtype(
 )
 
 
-def load_dataset(database: Database, niches: Sequence[str], encoders: EncoderSet) -> Dataset:
-    """Read pairs and vectors of the niches.
+def load_dataset(
+    database: Database,
+    niches: Sequence[str],
+    encoders: EncoderSet,
+    purpose: Purpose = "measure",
+    now: datetime | None = None,
+) -> Dataset:
+    """Read pairs and vectors of the niches, after each of them passed its border (borders.py).
+
+    Args:
+        database: where they are.
+        niches: their keys.
+        encoders: whose vectors, their precisions settled.
+        purpose: what for; less is asked of what is only measured on.
+        now: until when counts have aged; None: the clock says it.
 
     Raises:
-        DatasetError: a niche has no pairs, its pairs have no vectors of these encoders, or its labels are not to be trusted.
+        BorderError: niches that may not pass; the sentence names every one.
+        DatasetError: a niche that may pass has no pair whose sides both have vectors.
     """
     with database.connection() as connection:
+        seen = look(connection, niches, now or datetime.now(UTC))
+        borders = judge(seen, purpose) if purpose == "measure" else ()
         builds = _builds(connection, niches)
         pairs = {niche: _pair_rows(connection, niche) for niche in niches}
-        for niche in niches:
-            if niche not in builds or len(pairs[niche]) == 0:
-                raise DatasetError(
-                    f"{niche} has no training pairs: collect or import it first, or leave it out with --niche."
-                )
-        why = refusal(connection, niches)
-        if why is not None:
-            raise DatasetError(why)
         items = _item_rows(connection, niches)
-        crossing = dict(cross_split_duplicates(connection, niches))
         image_key = cache.encoder_key(connection, encoders.image)
         title_key = cache.encoder_key(connection, encoders.title)
         image, pictured = cache.load(connection, image_key, encoders.image.dimension, [row.picture for row in items])
-        text, titled = cache.load(
-            connection, title_key, encoders.title.dimension, [cache.title_sha256(row.title) for row in items]
-        )
+        titles = [cache.title_sha256(row.title) for row in items]
+        text, titled = cache.load(connection, title_key, encoders.title.dimension, titles)
+        if purpose == "train":
+            covered = {niche: _covered(niche, pairs[niche], items, titles, pictured, titled) for niche in niches}
+            borders = judge(seen, purpose, covered)
         versions = {niche: data_version(connection, "pairs", niche) for niche in niches}
         sources = _sources(connection, niches)
     embedded = _keys(row.video_key for row in items)[pictured & titled]
     left_out: dict[str, int] = {}
     for niche in niches:
-        for reason in sorted(set(crossing.values())):
-            pairs[niche] = _without(
-                pairs[niche], _keys(key for key, why in crossing.items() if why == reason), reason, left_out
-            )
+        for reason in sorted(set(seen.crossing.values())):
+            losers = _keys(key for key, why in seen.crossing.items() if why == reason)
+            pairs[niche] = _without(pairs[niche], losers, reason, left_out)
         gone = np.setdiff1d(np.concatenate([pairs[niche]["a_key"], pairs[niche]["b_key"]]), embedded)
         pairs[niche] = _without(pairs[niche], gone, "no_vectors", left_out)
         if len(pairs[niche]) == 0:
@@ -105,6 +112,7 @@ def load_dataset(database: Database, niches: Sequence[str], encoders: EncoderSet
             owners=load_owner_rates(connection, dataset.items.video_id),
             traits=load_traits(connection, dataset.items, dataset.channels),
             cuts={niche: builds[niche].cut.timestamp() for niche in niches},
+            borders=borders,
         )
 
 
@@ -117,6 +125,25 @@ def _signals(connection: psycopg.Connection, items: Items, encoders: EncoderSet)
         if shown:
             found[rows] = read_signals(connection, shown, encoders.before_tuning).values
     return found if np.isfinite(found).any() else None
+
+
+def _covered(
+    niche: str,
+    pairs: Rows,
+    items: Sequence[_ItemRow],
+    titles: Sequence[bytes],
+    pictured: npt.NDArray[np.bool_],
+    titled: npt.NDArray[np.bool_],
+) -> Shares:
+    """The shares of `features.inventory.coverage`, out of what was read anyway; `titles`: the digests of the items' titles."""
+    wanted = set(np.concatenate([pairs["a_key"], pairs["b_key"]]).tolist())
+    rows = [number for number, row in enumerate(items) if row.niche == niche and row.video_key in wanted]
+    pictures = {items[row].picture: bool(pictured[row]) for row in rows}
+    named = {titles[row]: bool(titled[row]) for row in rows}
+    return {
+        kind: sum(there.values()) / len(there) if there else 1.0
+        for kind, there in (("pictures", pictures), ("titles", named))
+    }
 
 
 def _keys(keys: Iterable[int]) -> npt.NDArray[np.int32]:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from thumbrank_core.errors import ThumbrankError
+from thumbrank_core.store.files import replacing
 from thumbrank_core.training.dataset import SPLITS, Dataset
 
 MANIFEST = "manifest.parquet"
@@ -37,7 +38,7 @@ class ManifestRow(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Manifest:
+class TrainingManifest:
     """The rows that are still there. `written`: how many there were when the model was made; retention took the others."""
 
     path: Path
@@ -72,7 +73,7 @@ def write_manifest(dataset: Dataset, path: Path) -> int:
     return len(rows)
 
 
-def read_manifest(path: Path) -> Manifest:
+def read_manifest(path: Path) -> TrainingManifest:
     """The rows that are still there.
 
     Raises:
@@ -88,20 +89,18 @@ def read_manifest(path: Path) -> Manifest:
     if tuple(table.column_names) != ManifestRow._fields or _WRITTEN not in known:
         raise ManifestError(f"{path} is not a manifest of this version: delete it, or train again.")
     columns: list[list[str]] = [column.to_pylist() for column in table.columns]
-    return Manifest(path, tuple(ManifestRow(*row) for row in zip(*columns, strict=True)), int(known[_WRITTEN]))
+    return TrainingManifest(path, tuple(ManifestRow(*row) for row in zip(*columns, strict=True)), int(known[_WRITTEN]))
 
 
 def _write(path: Path, rows: list[ManifestRow], written: int) -> None:
     schema = pa.schema([pa.field(name, pa.string(), nullable=False) for name in ManifestRow._fields])
     columns = [pa.array([row[index] for row in rows], pa.string()) for index in range(len(ManifestRow._fields))]
     table: Any = pa.Table.from_arrays(columns, schema=schema.with_metadata({_WRITTEN: str(written).encode()}))
-    part = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table, part, compression="zstd")
-        part.replace(path)
+        with replacing(path) as part:
+            pq.write_table(table, part, compression="zstd")
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise ManifestError(
             f"The manifest {path} cannot be written ({error.strerror}): mend the folder's permissions or free space there, and "
             "run the same command again; or delete the file."

@@ -6,7 +6,7 @@ import torch
 
 from thumbrank_core.model import losses
 from thumbrank_core.model.network import Batch, Input, Outputs, Pictures, Standardised
-from thumbrank_core.training.batches import Step
+from thumbrank_core.training.batches import TrainingStep
 from thumbrank_core.training.recipe import Recipe
 
 NAMES = ("pair_loss", "engagement_loss", "sub_score_loss")
@@ -19,7 +19,7 @@ class Objective:
     recipe: Recipe
     target: torch.Tensor
 
-    def inputs(self, batch: Input, step: Step) -> Input:
+    def inputs(self, batch: Input, step: TrainingStep) -> Input:
         """The step's features, with the guide's mixup: side a of each pair becomes mix * a + (1 - mix) * b."""
         if step.mix == 1.0:
             return batch
@@ -36,7 +36,7 @@ class Objective:
             case Pictures(states, title):
                 return Pictures(mixed(states), mixed(title))
 
-    def losses(self, output: Outputs, step: Step) -> torch.Tensor:
+    def losses(self, output: Outputs, step: TrainingStep) -> torch.Tensor:
         """(3,): the pair loss, the absolute head's, the sub-scores' (0 where nothing learns them), each this process's share of
         the step's mean, times nothing."""
         recipe = self.recipe

@@ -23,7 +23,7 @@ from thumbrank_core.model.network import Input, Outputs, ThumbnailRankingModel
 from thumbrank_core.progress import Advance
 from thumbrank_core.training import checkpoint, generators, processes
 from thumbrank_core.training.averaging import averaging_of
-from thumbrank_core.training.batches import Layout, Step, Steps
+from thumbrank_core.training.batches import Layout, Steps, TrainingStep
 from thumbrank_core.training.checks import check_dataset
 from thumbrank_core.training.dataset import Dataset
 from thumbrank_core.training.diagnostics import Finding, diagnose
@@ -71,6 +71,26 @@ class Trained:
     ctr_owner: str | None
 
 
+def _check_model(model: ThumbnailRankingModel, dataset: Dataset, source: Source | None) -> None:
+    """Refuse a model that these vectors do not fit, or that would not be trained as it says.
+
+    Raises:
+        TrainingError: of two widths, or CLIP is to be trained and there is nothing to run through it.
+    """
+    widths = (model.shape.clip_dim, model.shape.text_dim)
+    given = (dataset.items.image.shape[1], dataset.items.text.shape[1])
+    if source is None and widths != given:
+        raise TrainingError(
+            f"The model takes vectors of {widths[0]} + {widths[1]} and these are of {given[0]} + {given[1]} ({dataset.encoders} encoders): "
+            f"make it with clip_dim={given[0]} and text_dim={given[1]}."
+        )
+    if source is None and not model.freeze_clip and model.tower is None:
+        raise TrainingError(
+            "freeze_clip=False trains CLIP itself, and over stored vectors there is no picture to run through it: "
+            f"thumbrank train --recipe phase2 --set fine_tune_blocks={model.fine_tune_blocks} has them."
+        )
+
+
 class Ongoing:
     """A training in progress: everything that moves, and where it stands (`epoch`, `step`).
 
@@ -83,6 +103,7 @@ class Ongoing:
 
     Raises:
         DatasetError: the data cannot be learnt from (checks.py).
+        TrainingError: the model does not fit them.
     """
 
     def __init__(
@@ -94,6 +115,7 @@ class Ongoing:
         data_sha256: str | None = None,
     ) -> None:
         check_dataset(dataset)
+        _check_model(model, dataset, source)
         self.model, self.recipe, self.dataset, self._data_sha256 = model, recipe, dataset, data_sha256
         self.device = best_device()
         self.worker = processes.worker()
@@ -165,7 +187,7 @@ class Ongoing:
         self.seconds += time.monotonic() - began
         return True
 
-    def take(self, step: Step) -> None:
+    def take(self, step: TrainingStep) -> None:
         """One step: losses, gradients, new weights."""
         batch = self.objective.inputs(self.source.take(self._filled(step.items)), step)
         with self._precision():

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from thumbrank_core.array_types import Ints
 from thumbrank_core.features.decoding import Batch, Waited, decoded_ahead, decoders
 from thumbrank_core.features.preprocess import Square, to_square
 from thumbrank_core.model.network import Pictures
@@ -30,7 +31,6 @@ MOST_BYTES = 256 * 2**30
 FREE_SHARE = 0.8
 """How much of the free disk it may take."""
 
-Ints = npt.NDArray[np.int64]
 States = npt.NDArray[np.float16]
 
 

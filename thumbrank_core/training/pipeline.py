@@ -23,7 +23,7 @@ from thumbrank_core.training.recipe import Recipe, load_recipe
 from thumbrank_core.training.sources import Source
 from thumbrank_core.training.stopping import StopRequest, stop_requests
 from thumbrank_core.training.stored import stored_dataset
-from thumbrank_core.training.tracking.interface import Outcome, Tracker
+from thumbrank_core.training.tracking.interface import RunOutcome, Tracker
 
 LAST, BEST = "last.pt", "best.pt"
 
@@ -43,17 +43,6 @@ def new_model(dataset: Dataset, recipe: Recipe) -> ThumbnailRankingModel:
         wide=recipe.wide,
         read_out=recipe.read_out,
     )
-
-
-def train(dataset: Dataset, recipe: Recipe, trackers: Sequence[Tracker] = ()) -> Trained:
-    """Train on the training channels, select on the validation channels; test channels are never touched.
-
-    Same data, same recipe, same machine: same weights.
-
-    Raises:
-        DatasetError: the data cannot be learnt from (checks.py).
-    """
-    return TrainingPipeline(new_model(dataset, recipe), recipe=recipe, data=dataset, trackers=trackers).train()
 
 
 class TrainingPipeline:
@@ -140,12 +129,12 @@ class TrainingPipeline:
             finished = self._epochs(run, trackers, request)
         if not finished:
             for tracker in trackers:
-                tracker.end(Outcome(run.best_epoch, "interrupted", (), interrupted=True))
+                tracker.end(RunOutcome(run.best_epoch, "interrupted", (), interrupted=True))
             request.pass_on()
             raise KeyboardInterrupt  # a process of several, of which another one had the signal
         outcome = run.finish()
         for tracker in trackers:
-            tracker.end(Outcome(outcome.best_epoch, outcome.shipped, outcome.findings, interrupted=False))
+            tracker.end(RunOutcome(outcome.best_epoch, outcome.shipped, outcome.findings, interrupted=False))
         self._run = None
         return outcome
 

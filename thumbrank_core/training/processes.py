@@ -1,17 +1,22 @@
 """Several processes that train one model: who they are, and the few things they must agree on.
 
-Started by torchrun (gloo on CPUs) or accelerate launch (NCCL on GPUs, also of several machines); see launch.py.
+Started by torchrun (gloo on CPUs, and over several machines) or accelerate launch (NCCL on GPUs); see launch.py.
 """
 
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+import hashlib
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from thumbrank_core.launch import WorkersError
 from thumbrank_core.training.batches import Worker
+
+_CPU = torch.device("cpu")
 
 
 def worker() -> Worker:
@@ -27,18 +32,6 @@ def shared(model: nn.Module, device: torch.device) -> nn.Module:
         return model
     devices = [device.index] if device.type == "cuda" else None
     return DistributedDataParallel(model, device_ids=devices, forward_sync_buffers=False)
-
-
-@contextmanager
-def first_before_others() -> Generator[None]:
-    """The block runs to its end in the first process before any other begins it: what it makes is made once."""
-    if worker().rank > 0:
-        dist.barrier()
-    try:
-        yield
-    finally:
-        if worker().rank == 0 and worker().world > 1:
-            dist.barrier()
 
 
 def summed(values: torch.Tensor) -> torch.Tensor:
@@ -73,3 +66,45 @@ def gathered(values: torch.Tensor) -> list[torch.Tensor]:
     parts = [torch.empty_like(values) for _ in range(worker().world)]
     dist.all_gather(parts, values)
     return parts
+
+
+def as_first(decided: bool) -> bool:
+    """What the first process decided: it alone knows the registry."""
+    return of_first([float(decided)], _CPU)[0] > 0
+
+
+def require_same(text: str) -> None:
+    """Go on if every process has this text.
+
+    Raises:
+        WorkersError: one has another; in every process.
+    """
+    first, *others = gathered(torch.frombuffer(bytearray(hashlib.sha256(text.encode()).digest()), dtype=torch.uint8))
+    other = [rank for rank, theirs in enumerate(others, 1) if not torch.equal(theirs, first)]
+    if other:
+        raise WorkersError(
+            f"Process {other[0]} was asked for another training than process 0, or read other rows: give every node the same "
+            "command and the same DATABASE_URL, and change no table meanwhile."
+        )
+
+
+def require_one_folder(folder: Path) -> None:
+    """Go on if every process sees the folder of the first one: checkpoints and bundles are read by all and written by one.
+
+    Raises:
+        WorkersError: a process does not; in every process.
+    """
+    if worker().world == 1:
+        return
+    name = f".shared-{int(of_first([float(secrets.randbits(48))], _CPU)[0]):x}"
+    if worker().rank == 0:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    dist.barrier()
+    lost = any_of(not (folder / name).is_file(), _CPU)
+    if worker().rank == 0:
+        (folder / name).unlink()
+    if lost:
+        raise WorkersError(
+            f"Not every node has the same folder at {folder}: mount one volume there on all of them (THUMBRANK_HOME)."
+        )

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Literal, NamedTuple, cast
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
 from scipy.optimize import brentq
 from scipy.special import expit
 from scipy.stats import t as student
 
+from thumbrank_core.array_types import Floats
 from thumbrank_core.errors import ThumbrankError
 from thumbrank_core.store.owner_files import OwnerFiles, nameable
 from thumbrank_core.training.owner_rates import OwnerRates
@@ -32,19 +32,9 @@ FOLDS = 5
 CONFIDENCE = 0.95
 _STEPS, _ROUNDS, _STILL = 50, 100, 1e-10
 
-Floats = npt.NDArray[np.float64]
-
 
 class ReadOutError(ThumbrankError):
     """A read-out that cannot be used."""
-
-
-class Predicted(NamedTuple):
-    """Click-through rates (n,) and the 95 % interval of each video's own rate, as videos of this owner scatter."""
-
-    rate: Floats
-    low: Floats
-    high: Floats
 
 
 class ReadOut(BaseModel):
@@ -73,20 +63,10 @@ class ReadOut(BaseModel):
     gain_low: float
     gain_high: float
 
-    def predict(self, scores: Floats) -> Predicted:
-        """Click-through rates of scores (n,) by the model it belongs to."""
-        logit = self.intercept + self.slope * scores
-        rate = expit(logit)
-        intercept, both, slope = self.covariance
-        # The scatter of rates, rate (1 - rate) spread, on the scale of log-odds.
-        variance = intercept + 2 * scores * both + scores**2 * slope + self.spread / (rate * (1 - rate))
-        reach = self._quantile() * np.sqrt(variance)
-        return Predicted(rate, expit(logit - reach), expit(logit + reach))
-
     @property
     def slope_interval(self) -> tuple[float, float]:
         """95 %."""
-        reach = self._quantile() * self.covariance[2] ** 0.5
+        reach = _quantile(self.n_videos) * self.covariance[2] ** 0.5
         return self.slope - reach, self.slope + reach
 
     @property
@@ -110,9 +90,6 @@ class ReadOut(BaseModel):
             f"out, 95 % {self.gain_low:.5f} to {self.gain_high:.5f})."
         )
 
-    def _quantile(self) -> float:
-        return _quantile(self.n_videos)
-
 
 def fit_read_out(scores: Floats, rates: OwnerRates, owner_id: str, model: str) -> ReadOut | str:
     """Fit one owner's read-out; or say in one sentence why there is none.
@@ -125,7 +102,7 @@ def fit_read_out(scores: Floats, rates: OwnerRates, owner_id: str, model: str) -
 
     Args:
         scores: (n,) of all items, by the model that ships.
-        rates: the owner's, of those of the items that may be fitted on.
+        rates: the owner's, of those of the items that have any.
         owner_id: whose.
         model: the model's fingerprint.
     """
@@ -171,7 +148,6 @@ def write_read_outs(
     model: str,
     owners: Mapping[str, OwnerRates],
     scores: Floats,
-    usable: npt.NDArray[np.bool_],
 ) -> dict[str, ReadOut | str]:
     """Fit every owner's read-out, each alone, and put it in the owner's private file below the bundle's folder.
 
@@ -182,7 +158,6 @@ def write_read_outs(
         model: the bundle's fingerprint.
         owners: the rates, by owner.
         scores: (n,) of all items, by the model that ships.
-        usable: (n,) which items may be fitted on.
 
     Returns:
         By owner, the read-out or the sentence that says why there is none.
@@ -190,10 +165,8 @@ def write_read_outs(
     files = OwnerFiles(folder.parent)
     found: dict[str, ReadOut | str] = {}
     for owner_id, rates in sorted(owners.items()):
-        chosen = usable[rates.item]
-        kept = OwnerRates(rates.item[chosen], rates.click_rate[chosen], rates.impressions[chosen])
         found[owner_id] = (
-            fit_read_out(scores, kept, owner_id, model)
+            fit_read_out(scores, rates, owner_id, model)
             if nameable(owner_id)
             else f"'{owner_id[:60]}' is not the id of a channel of YouTube: there is no file for its read-out."
         )
@@ -206,21 +179,22 @@ def write_read_outs(
     return found
 
 
-def load_read_out(folder: Path, model: str, owner_id: str) -> ReadOut | None:
-    """An owner's read-out of the bundle in `folder`, or None where there is none.
+def read_outs_of(files: OwnerFiles, owner_id: str) -> list[ReadOut]:
+    """An owner's read-outs, one of each model that is on this machine.
 
     Raises:
-        ReadOutError: the file is broken, or of another owner or model.
+        ReadOutError: a file is broken, or of another owner.
     """
-    path = OwnerFiles(folder.parent).path(folder.name, owner_id)
+    return [_loaded(path, owner_id) for path in files.of(owner_id)]
+
+
+def _loaded(path: Path, owner_id: str) -> ReadOut:
     try:
         read_out = ReadOut.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return None
     except ValidationError:
         raise ReadOutError(f"{path} is not a read-out of this version: delete it and train again.") from None
-    if (read_out.owner_id, read_out.model) != (owner_id, model):
-        raise ReadOutError(f"{path} is of another owner or model: delete it and train again.")
+    if read_out.owner_id != owner_id:
+        raise ReadOutError(f"{path} is of another owner: delete it and train again.")
     return read_out
 
 

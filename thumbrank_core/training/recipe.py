@@ -2,12 +2,13 @@
 
 import hashlib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from thumbrank_core.configuration import called, read_yaml
 from thumbrank_core.errors import ThumbrankError
 from thumbrank_core.paths import config_file
 
@@ -136,20 +137,24 @@ def known_recipes(folder: Path | None = None) -> list[str]:
     return sorted(file.stem for file in (folder or config_file("recipes")).glob("*.yaml"))
 
 
-def _read(name: str, place: Path) -> dict[str, Any]:
+def _read(name: str, place: Path, above: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The fields of a recipe and of those it is based on; `above`: the recipes that are based on it."""
     path = place / f"{name}.yaml"
     if not path.is_file() or path.parent != place:
         raise RecipeError(f"'{name}' is not a recipe: use one of {', '.join(known_recipes(place))} (config/recipes/).")
-    try:
-        fields = dict(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (yaml.YAMLError, TypeError, ValueError) as error:
-        raise RecipeError(f"Recipe {name} cannot be read: {' '.join(str(error).split())[:160]}") from None
+    said = read_yaml(path, RecipeError)
+    if not isinstance(said, dict):
+        raise RecipeError(f"{called(path)} names no fields: write them as `epochs: 20`, one a line.")
+    fields = cast(dict[str, Any], said)
     base = fields.pop("base", None)
     if base is None:
         return fields
-    if base == name:
-        raise RecipeError(f"Recipe {name} names itself as its base.")
-    return _read(str(base), place) | fields
+    if base in (*above, name):
+        raise RecipeError(
+            f"Recipe {name} is its own base ({' > '.join((*above, name, base))}): name another in `base`, or take that line out of "
+            "one of them."
+        )
+    return _read(str(base), place, (*above, name)) | fields
 
 
 def _validated(name: str, fields: dict[str, Any]) -> Recipe:
@@ -159,4 +164,10 @@ def _validated(name: str, fields: dict[str, Any]) -> Recipe:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"] if part not in ("int", "literal['all']"))
         says = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            near = get_close_matches(field, Recipe.model_fields, n=3, cutoff=0.4)
+            meant = f"did you mean {' or '.join(near)}? " if near else ""
+            raise RecipeError(
+                f"Recipe {name}: a recipe has no field {field}: {meant}`thumbrank train --dry-run` shows all of them."
+            ) from None
         raise RecipeError(f"Recipe {name}: {field + ' is wrong (' + says + ')' if field else says}.") from None

@@ -16,7 +16,7 @@ from thumbrank_core.progress import say
 from thumbrank_core.training import manifest, processes
 from thumbrank_core.training.checks import check_dataset
 from thumbrank_core.training.dataset import SPLITS, Dataset
-from thumbrank_core.training.fine_tuning import FineTuning, Stores
+from thumbrank_core.training.fine_tuning import FineTuning, TuningStores
 from thumbrank_core.training.ongoing import Trained
 from thumbrank_core.training.pipeline import BEST, LAST, TrainingPipeline, new_model
 from thumbrank_core.training.recipe import Recipe
@@ -80,7 +80,7 @@ def train_bundle(
     *,
     checkpoints: Path | None = None,
     resume: Path | None = None,
-    stores: Stores | None = None,
+    stores: TuningStores | None = None,
     mark: Mark | None = None,
 ) -> TrainingRun | None:
     """Train and write `models/<fingerprint>/`, or return the bundle that is there already.
@@ -102,7 +102,7 @@ def train_bundle(
     Raises:
         DatasetError: nothing to train on or to select on, or a picture that is to be fine-tuned on cannot be had.
         CheckpointError: `resume` is not of this run.
-        ExportError: what was written does not compute what was trained.
+        OnnxError: what was written does not compute what was trained.
     """
     mark = mark or mark_of(dataset, recipe, encoders)
     folder = models / mark.name
@@ -137,7 +137,7 @@ def train_bundle(
     return TrainingRun(folder, card, trained=True)
 
 
-def _fine_tuning(dataset: Dataset, recipe: Recipe, encoders: EncoderSet, stores: Stores | None) -> FineTuning:
+def _fine_tuning(dataset: Dataset, recipe: Recipe, encoders: EncoderSet, stores: TuningStores | None) -> FineTuning:
     if stores is None:
         raise ValueError("Fine-tuning CLIP needs the stores of pictures and vectors.")
     check_dataset(dataset)  # training does it too, but after pictures went through the tower, which is long

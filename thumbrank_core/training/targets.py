@@ -1,11 +1,9 @@
 """What each item and each pair should come out as: from labels to numbers that a loss can take."""
 
-import itertools
-
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
 
+from thumbrank_core.metrics import ranks_within
 from thumbrank_core.training.dataset import Dataset, DatasetError, Pairs
 from thumbrank_core.training.recipe import Recipe
 
@@ -17,13 +15,8 @@ def pair_target(pairs: Pairs, recipe: Recipe) -> npt.NDArray[np.float32]:
 
 def engagement_percentile(value: npt.NDArray[np.float64], channel: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """Rank of each item's label within its channel, (n,), in (0, 1). Not a click-through rate."""
-    result = np.empty(len(channel))
-    order = np.argsort(channel, kind="stable")
-    bounds = np.flatnonzero(np.diff(channel[order], prepend=-1, append=-1))
-    for first, last in itertools.pairwise(bounds):
-        inside = order[first:last]
-        result[inside] = (rankdata(value[inside]) - 0.5) / len(inside)
-    return result
+    _, owner, count = np.unique(channel, return_inverse=True, return_counts=True)
+    return (ranks_within(value, owner, len(count)) - 0.5) / count[owner]
 
 
 def absolute_target(dataset: Dataset, recipe: Recipe) -> tuple[npt.NDArray[np.float32], str | None]:

@@ -6,10 +6,10 @@ Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017). One number, 
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import minimize_scalar
 
-Floats = npt.NDArray[np.float64]
+from thumbrank_core.array_types import Floats
+
 REACH = 8.0
 """The temperature is looked for between exp(-8) and exp(8) times the spread of the differences."""
 

@@ -16,7 +16,7 @@ MIN_CHANNEL_VIDEOS = 5
 
 
 @dataclass(frozen=True)
-class Figures:
+class ValidationMetrics:
     """Of one model on validation channels; `train_auc` on a sample of training channels as large as those."""
 
     accuracy: float
@@ -44,7 +44,7 @@ class Validation:
         self._groups = [group for group in groups if len(group) >= MIN_CHANNEL_VIDEOS]
         self._n = len(dataset.items)
 
-    def of(self, model: ThumbnailRankingModel) -> Figures:
+    def of(self, model: ThumbnailRankingModel) -> ValidationMetrics:
         """Score with `model` in evaluation mode and compare."""
         score = np.full(self._n, np.nan)
         for pairs in (self._pairs, self._sample):
@@ -53,7 +53,7 @@ class Validation:
         difference = score[self._pairs.a] - score[self._pairs.b]
         correlations = [spearman_within(score[group], self._value[group]) for group in self._groups]
         known = [value for value in correlations if np.isfinite(value)]
-        return Figures(
+        return ValidationMetrics(
             pair_accuracy_micro(difference, self._pairs.outcome),
             pair_auc_pooled(difference, self._pairs.outcome),
             float(np.mean(known)) if known else float("nan"),

@@ -23,7 +23,7 @@ from thumbrank_core.store.database import Database
 from thumbrank_core.store.errors import StoreError
 from thumbrank_core.youtube import crawl as crawls
 from thumbrank_core.youtube.client import YouTube
-from thumbrank_core.youtube.crawl import Job, Tally
+from thumbrank_core.youtube.crawl import CrawlContext, Tally
 from thumbrank_core.youtube.forecast import Forecast, forecast
 from thumbrank_core.youtube.quota import QuotaLedger
 from thumbrank_core.youtube.stages.discover import Discover
@@ -36,7 +36,7 @@ from thumbrank_core.youtube.waves import Pause, Stage, run_stage
 
 StageName = Literal["discover", "vet", "list", "hydrate", "refresh", "snapshot", "trainability"]
 
-STAGES: dict[StageName, Callable[[Job], Stage[Any]]] = {
+STAGES: dict[StageName, Callable[[CrawlContext], Stage[Any]]] = {
     "discover": Discover,
     "vet": Vet,
     "list": List,
@@ -91,13 +91,15 @@ def forecast_niche(
     *,
     only: Sequence[StageName] = (),
     budget: int | None = None,
+    now: datetime | None = None,
 ) -> Forecast:
-    """What `collect_niche` with the same arguments would spend. Sends nothing and writes nothing."""
-    now = api.ask_the_time()
+    """What `collect_niche` with the same arguments would spend. Writes nothing, and with `now` (aware) sends nothing; None: the
+    server is asked for the time, which costs no unit."""
+    now = now or api.ask_the_time()
     with database.connection() as connection:
         found = crawls.open_crawl(connection, niche, now) or crawls.new_crawl(connection, niche, now)
-        job = Job(niche, config, policy, exclusions, source, found, Tally(), frozenset(only))
-        return _capped(forecast(connection, job, _stages(policy, only), now), budget)
+        context = CrawlContext(niche, config, policy, exclusions, source, found, Tally(), frozenset(only))
+        return _capped(forecast(connection, context, _stages(policy, only), now), budget)
 
 
 def collect_niche(
@@ -136,13 +138,13 @@ def collect_niche(
     now = api.ask_the_time()
     with database.connection() as connection:
         crawl = crawls.begin(connection, niche, now)
-        job = Job(niche, config, policy, exclusions, source, crawl, Tally(), frozenset(only))
+        context = CrawlContext(niche, config, policy, exclusions, source, crawl, Tally(), frozenset(only))
         # Queries and channels may have been added since the last run; planning them again never doubles.
         for name in ("discover", "vet"):
             if name in stages:
-                STAGES[name](job).plan(connection)
+                STAGES[name](context).plan(connection)
                 crawls.mark_planned(connection, niche, name, now)
-        planned = _capped(forecast(connection, job, stages, now), budget)
+        planned = _capped(forecast(connection, context, stages, now), budget)
     ledger.cap(planned.upper)
     ledger.reserve()
     pauses: dict[StageName, Pause] = {}
@@ -153,7 +155,7 @@ def collect_niche(
             # What one of these has not found yet, the next cannot choose from; stored videos are refreshed in any case.
             if name in (*CHAIN, "trainability") and any(earlier in CHAIN for earlier in pauses):
                 continue
-            pause = _run(database, api, ledger, job, name)
+            pause = _run(database, api, ledger, context, name)
             if pause is not None:
                 pauses[name] = pause
         ended = True
@@ -164,27 +166,27 @@ def collect_niche(
         if not ended:
             with contextlib.suppress(StoreError):  # where the database is gone, the first error says so
                 ledger.release()
-                _pause(database, job, Pause(why, job.crawl.run_at))
+                _pause(database, context, Pause(why, context.crawl.run_at))
     ledger.release()
-    return _result(database, api, job, ledger, planned, list(pauses.values()))
+    return _result(database, api, context, ledger, planned, list(pauses.values()))
 
 
-def _run(database: Database, api: YouTube, ledger: QuotaLedger, job: Job, name: StageName) -> Pause | None:
-    stage = STAGES[name](job)
+def _run(database: Database, api: YouTube, ledger: QuotaLedger, context: CrawlContext, name: StageName) -> Pause | None:
+    stage = STAGES[name](context)
     with database.connection() as connection:
-        if _to_plan(connection, stage, job):
+        if _to_plan(connection, stage, context):
             stage.plan(connection)
-            crawls.mark_planned(connection, job.niche, name, job.crawl.run_at)
+            crawls.mark_planned(connection, context.niche, name, context.crawl.run_at)
         if isinstance(stage, Hydrate):
             stage.prune(connection)
         left = stage.remaining(connection)
     if name == "vet" and not left:
-        _require_channels(database, job)
-    with track(f"{job.niche}: {name}", left) as advance:
-        pause = run_stage(database, stage, api, ledger, job.policy.collection.requests, advance)
+        _require_channels(database, context)
+    with track(f"{context.niche}: {name}", left) as advance:
+        pause = run_stage(database, stage, api, ledger, context.policy.collection.requests, advance)
     if isinstance(stage, Snapshot) and stage.refused:
         with database.connection() as connection:
-            crawls.mark_refused(connection, job.niche, api.now)
+            crawls.mark_refused(connection, context.niche, api.now)
         pause = Pause("videos.batchGetStats is refused; the next run reads the counts with videos.list", api.now)
     if isinstance(stage, ReadVideos) and left:
         with database.connection() as connection:
@@ -193,36 +195,41 @@ def _run(database: Database, api: YouTube, ledger: QuotaLedger, job: Job, name: 
     return pause
 
 
-def _to_plan(connection: psycopg.Connection[Any], stage: Stage[Any], job: Job) -> bool:
+def _to_plan(connection: psycopg.Connection[Any], stage: Stage[Any], context: CrawlContext) -> bool:
     """Once a day: a collection that waits for days must not let what is stored expire. What is left is done first."""
-    if stage.name in crawls.planned_stages(connection, job.niche, job.crawl.run_at):
+    if stage.name in crawls.planned_stages(connection, context.niche, context.crawl.run_at):
         return False
-    return stage.name not in crawls.planned_stages(connection, job.niche) or not stage.remaining(connection)
+    return stage.name not in crawls.planned_stages(connection, context.niche) or not stage.remaining(connection)
 
 
-def _require_channels(database: Database, job: Job) -> None:
+def _require_channels(database: Database, context: CrawlContext) -> None:
     with database.connection() as connection:
-        if "discover" not in crawls.planned_stages(connection, job.niche):
+        if "discover" not in crawls.planned_stages(connection, context.niche):
             return  # nobody asked for a search
         found = connection.execute(
             "select from thumbrank.collection_progress where niche = %s and stage = 'vet' "
             "union all select from thumbrank.collection_progress where niche = %s and stage = 'discover' and not done limit 1",
-            (job.niche, job.niche),
+            (context.niche, context.niche),
         ).fetchone()
     if found is None:
         raise NothingFoundError(
-            f"No channel was found for {job.niche}: check its queries in config/niches.yaml, or name channels there."
+            f"No channel was found for {context.niche}: check its queries in config/niches.yaml, or name channels there."
         )
 
 
 def _result(
-    database: Database, api: YouTube, job: Job, ledger: QuotaLedger, planned: Forecast, pauses: Sequence[Pause]
+    database: Database,
+    api: YouTube,
+    context: CrawlContext,
+    ledger: QuotaLedger,
+    planned: Forecast,
+    pauses: Sequence[Pause],
 ) -> Collected:
     with database.connection() as connection:
-        open_stages = _unfinished(connection, job.niche)
+        open_stages = _unfinished(connection, context.niche)
     result = Collected(
-        **dataclasses.asdict(job.tally),
-        resumed=job.crawl.resumed,
+        **dataclasses.asdict(context.tally),
+        resumed=context.crawl.resumed,
         units={bucket: units for bucket, units in ledger.spent.items() if units},
         forecast_upper={bucket: units for bucket, units in planned.upper.items() if units},
     )
@@ -230,14 +237,14 @@ def _result(
         # The latest end of all waiting: before it, a run could not finish.
         last = max(pauses, key=lambda pause: pause.resumes_at)
         result.state, result.reason, result.resumes_at = "partial", last.reason, last.resumes_at
-        _pause(database, job, last)
+        _pause(database, context, last)
     elif open_stages:
         result.state, result.resumes_at = "partial", api.now
         result.reason = f"{', '.join(open_stages)} not asked for yet"
-        _pause(database, job, Pause(result.reason, api.now))
+        _pause(database, context, Pause(result.reason, api.now))
     else:
         with database.connection() as connection:
-            crawls.finish(connection, job.niche, api.now)
+            crawls.finish(connection, context.niche, api.now)
     return result
 
 
@@ -255,9 +262,9 @@ def _unfinished(connection: psycopg.Connection[Any], niche: str) -> list[str]:
     return [name for name in STAGES if name in waiting]
 
 
-def _pause(database: Database, job: Job, why: Pause) -> None:
+def _pause(database: Database, context: CrawlContext, why: Pause) -> None:
     with database.connection() as connection:
-        crawls.pause(connection, job.niche, why.reason, why.resumes_at, job.crawl.run_at)
+        crawls.pause(connection, context.niche, why.reason, why.resumes_at, context.crawl.run_at)
 
 
 def _stages(policy: Policy, only: Sequence[StageName]) -> list[StageName]:

@@ -1,6 +1,6 @@
 """Where a niche's collection stands: begun, resumed, paused, complete. The rows behind it live in Postgres only.
 
-What belongs here: the life of one collection and the job that its stages share. What a stage does is in stages/.
+What belongs here: the life of one collection and the context that its stages share. What a stage does is in stages/.
 """
 
 import dataclasses
@@ -70,7 +70,7 @@ class Crawl:
 
 
 @dataclass(frozen=True)
-class Job:
+class CrawlContext:
     """What every stage needs to know."""
 
     niche: str

@@ -15,6 +15,7 @@ import httpx
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop_when_event_set, wait_exponential_jitter
 from tenacity.nap import sleep_using_event
 
+from thumbrank_core.errors import TransientError
 from thumbrank_core.store.images import ImageStore
 from thumbrank_core.store.picture import MAX_BYTES, Picture, PictureError
 
@@ -23,12 +24,22 @@ TIMEOUT = httpx.Timeout(20.0, connect=10.0)
 """Seconds without a byte."""
 _TRANSIENT_STATUSES = frozenset({408, 425, 429})
 """Beside everything from 500 on."""
+_PASSING = frozenset({"timeout", "unreachable", "interrupted"})
+"""What a TransientPictureError without an answer is called."""
 _CUT_OFF = frozenset({"empty", "truncated"})
 """What a picture is found to be when its transfer ended early without anyone saying so."""
 
 
-class TransientPictureError(PictureError):
+class TransientPictureError(PictureError, TransientError):
     """What may pass: a busy or a broken host, a lost connection, a picture cut off on its way."""
+
+
+def may_pass(reason: str) -> bool:
+    """Whether a miss of this reason was a TransientPictureError, so that another run may have the picture."""
+    kind, _, status = reason.partition("http_")
+    if not kind and status.isdecimal():
+        return _is_transient(int(status))
+    return reason in _PASSING | _CUT_OFF
 
 
 @dataclass(frozen=True)
@@ -138,8 +149,12 @@ def _check_status(status: int) -> None:
     """Only 200 is a picture: a missing size answers 404 with a grey picture as its body, and redirects lead elsewhere."""
     if status == 200:
         return
-    kind = TransientPictureError if status >= 500 or status in _TRANSIENT_STATUSES else PictureError
+    kind = TransientPictureError if _is_transient(status) else PictureError
     raise kind(f"http_{status}", f"the picture host answered {status}.")
+
+
+def _is_transient(status: int) -> bool:
+    return status >= 500 or status in _TRANSIENT_STATUSES
 
 
 def _time_of(headers: httpx.Headers) -> datetime | None:

@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any
 
-from thumbrank_core.errors import ThumbrankError
+from thumbrank_core.errors import ThumbrankError, TransientError
 
 
 class YouTubeError(ThumbrankError):
@@ -27,7 +27,7 @@ class QuotaSpentError(FatalYouTubeError):
     """YouTube says that the bucket is spent until midnight Pacific. Retrying would only waste time."""
 
 
-class RetryableYouTubeError(YouTubeError):
+class RetryableYouTubeError(YouTubeError, TransientError):
     """The same request may succeed in a while."""
 
 
@@ -96,7 +96,10 @@ def classify(status: int, body: bytes) -> YouTubeError:
         return SkippableYouTubeError(reason, f"YouTube does not give this item ({text}).")
     if status == 403 and reason == "forbidden":
         return KeyRefusedError(reason, f"YouTube refuses the caller ({text}): check YOUTUBE_API_KEY and its project.")
-    return FatalYouTubeError(reason, f"YouTube refuses the request ({text}).")
+    return FatalYouTubeError(
+        reason,
+        f"YouTube refuses the request ({text}): correct what config/niches.yaml asks for, or, where that is right, report this sentence.",
+    )
 
 
 def _envelope(body: bytes) -> dict[str, Any]:

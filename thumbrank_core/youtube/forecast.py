@@ -14,8 +14,8 @@ from typing import Any
 import psycopg
 
 from thumbrank_core.youtube.client import MAX_IDS
-from thumbrank_core.youtube.crawl import NOT_BEGUN, Job, planned_stages
-from thumbrank_core.youtube.quota import BUCKETS, Bucket, Standing, next_reset, standing
+from thumbrank_core.youtube.crawl import NOT_BEGUN, CrawlContext, planned_stages
+from thumbrank_core.youtube.quota import BUCKETS, Bucket, QuotaStatus, next_reset, quota_status
 from thumbrank_core.youtube.stages.base import QueueStage
 from thumbrank_core.youtube.stages.discover import Discover
 from thumbrank_core.youtube.stages.hydrate import Hydrate, Refresh
@@ -52,7 +52,7 @@ class BucketForecast:
     expected: int
     upper: int
     days: int
-    standing: Standing
+    standing: QuotaStatus
 
 
 @dataclass(frozen=True)
@@ -72,17 +72,20 @@ class Forecast:
         return {found.bucket: found.upper for found in self.buckets}
 
 
-def forecast(connection: psycopg.Connection[Any], job: Job, stages: Sequence[str], now: datetime) -> Forecast:
+def forecast(
+    connection: psycopg.Connection[Any], context: CrawlContext, stages: Sequence[str], now: datetime
+) -> Forecast:
     """Forecast the given stages of a niche's collection, begun or not."""
-    rows = _Counts(connection, job)
+    rows = _Counts(connection, context)
     found = tuple(row for stage in stages if (row := rows.of(stage, stages)) is not None)
     return Forecast(
-        job.niche,
+        context.niche,
         found,
         tuple(
-            _bucket(connection, job, bucket, [row for row in found if row.bucket == bucket], now) for bucket in BUCKETS
+            _bucket(connection, context, bucket, [row for row in found if row.bucket == bucket], now)
+            for bucket in BUCKETS
         ),
-        job.crawl.resumed,
+        context.crawl.resumed,
         next_reset(now),
     )
 
@@ -92,7 +95,7 @@ def with_retries(units: int) -> int:
     return units + max(LEAST_RETRIES, math.ceil(RETRY_SHARE * units)) if units else 0
 
 
-def days_for(units: int, found: Standing) -> int:
+def days_for(units: int, found: QuotaStatus) -> int:
     """Pacific days, today included, in which so many units can be spent; 0 for none, and for a bucket without units."""
     if units <= found.left or not found.limit:
         return 1 if units and found.limit else 0
@@ -100,9 +103,13 @@ def days_for(units: int, found: Standing) -> int:
 
 
 def _bucket(
-    connection: psycopg.Connection[Any], job: Job, bucket: Bucket, rows: Sequence[StageForecast], now: datetime
+    connection: psycopg.Connection[Any],
+    context: CrawlContext,
+    bucket: Bucket,
+    rows: Sequence[StageForecast],
+    now: datetime,
 ) -> BucketForecast:
-    found = standing(connection, job.policy.quota, job.niche, bucket, now)
+    found = quota_status(connection, context.policy.quota, context.niche, bucket, now)
     upper = with_retries(sum(row.at_most for row in rows))
     return BucketForecast(bucket, sum(row.expected for row in rows), upper, days_for(upper, found), found)
 
@@ -110,11 +117,11 @@ def _bucket(
 class _Counts:
     """The work that is known, and bounds for what is not."""
 
-    def __init__(self, connection: psycopg.Connection[Any], job: Job) -> None:
-        self.connection, self.job = connection, job
-        begun = job.crawl.crawl_id != NOT_BEGUN
-        self.planned = planned_stages(connection, job.niche) if begun else set[str]()
-        self.planned_today = planned_stages(connection, job.niche, job.crawl.run_at) if begun else set[str]()
+    def __init__(self, connection: psycopg.Connection[Any], context: CrawlContext) -> None:
+        self.connection, self.context = connection, context
+        begun = context.crawl.crawl_id != NOT_BEGUN
+        self.planned = planned_stages(connection, context.niche) if begun else set[str]()
+        self.planned_today = planned_stages(connection, context.niche, context.crawl.run_at) if begun else set[str]()
 
     def of(self, stage: str, stages: Sequence[str]) -> StageForecast | None:
         """The forecast of one stage; `stages` says which others come with it."""
@@ -133,20 +140,20 @@ class _Counts:
             case "hydrate":
                 return self._hydrate(stages)
             case "snapshot":
-                snapshot = Snapshot(self.job)
+                snapshot = Snapshot(self.context)
                 units = math.ceil(self._videos(snapshot) / MAX_IDS)
                 return StageForecast(
                     stage, snapshot.bucket, units, units, exact=not {"hydrate", "refresh"} & set(stages)
                 )
             case "refresh":
-                units = math.ceil(self._videos(Refresh(self.job)) / MAX_IDS)
+                units = math.ceil(self._videos(Refresh(self.context)) / MAX_IDS)
                 return StageForecast(stage, "default", units, units, exact="hydrate" not in stages)
             case _:
                 units = self._trainability(stages)
                 return StageForecast(stage, "default", units, units, exact="hydrate" not in stages)
 
     def _number(self, statement: Any, parameters: dict[str, object]) -> int:
-        row = self.connection.execute(statement, self.job.parameters | parameters).fetchone()
+        row = self.connection.execute(statement, self.context.parameters | parameters).fetchone()
         return int(row[0]) if row and row[0] is not None else 0
 
     def _open(self, stage: str) -> int:
@@ -161,9 +168,9 @@ class _Counts:
         return left if left or stage.name in self.planned_today else stage.unplanned(self.connection)
 
     def _search_calls(self) -> int:
-        pages = self.job.policy.collection.search_pages
+        pages = self.context.policy.collection.search_pages
         if "discover" not in self.planned:
-            return len(Discover(self.job).unsearched(self.connection)) * pages
+            return len(Discover(self.context).unsearched(self.connection)) * pages
         return self._number(
             "select coalesce(sum(greatest(1, %(each)s - pages)), 0) from thumbrank.collection_progress "
             "where niche = %(niche)s and stage = 'discover' and not done",
@@ -181,10 +188,10 @@ class _Counts:
             "left join thumbrank.collection_progress p "
             "on p.niche = %(niche)s and p.stage = 'vet' and p.item = known.channel_id and %(resumed)s "
             "where not channel_id = any(%(excluded_channels)s)",
-            self.job.parameters
+            self.context.parameters
             | {
-                "named": list(self.job.config.channels),
-                "resumed": self.job.crawl.resumed,
+                "named": list(self.context.config.channels),
+                "resumed": self.context.crawl.resumed,
             },
         ).fetchone()
         assert row is not None, "an aggregate returns one row"
@@ -192,7 +199,7 @@ class _Counts:
 
     def _listing(self, stages: Sequence[str]) -> tuple[int, int]:
         """Requests of the list stage: expected and at most."""
-        collection = self.job.policy.collection
+        collection = self.context.policy.collection
         each = pages_per_channel(collection.per_channel)
         calls = self._search_calls() if "discover" in stages else 0
         if "list" in self.planned and not calls and not self._open("vet"):
@@ -215,9 +222,9 @@ class _Counts:
             "select coalesce(sum(pages), 0)::int, count(*)::int from (select ceil(least(%(per_channel)s, "
             "video_count * %(growth)s + %(more)s) / %(page)s) as pages from thumbrank.channels where niche = %(niche)s "
             "and source = %(source)s and video_count > 0 order by 1 desc limit %(channels)s) known",
-            self.job.parameters
+            self.context.parameters
             | {
-                "per_channel": self.job.policy.collection.per_channel,
+                "per_channel": self.context.policy.collection.per_channel,
                 "page": float(MAX_IDS),
                 "growth": growth,
                 "more": more,
@@ -228,11 +235,11 @@ class _Counts:
         return int(row[0]), int(row[1])
 
     def _hydrate(self, stages: Sequence[str]) -> StageForecast:
-        queued = Hydrate(self.job).unplanned(self.connection) if "list" in self.planned else 0
+        queued = Hydrate(self.context).unplanned(self.connection) if "list" in self.planned else 0
         if "list" not in stages or ("list" in self.planned and not self._open("list") and not self._search_calls()):
             units = math.ceil(queued / MAX_IDS)
             return StageForecast("hydrate", "default", units, units, exact=True)
-        collection = self.job.policy.collection
+        collection = self.context.policy.collection
         expected_pages, most_pages = self._listing(stages)
         tail = collection.per_channel % MAX_IDS or MAX_IDS
         each = pages_per_channel(collection.per_channel)
@@ -248,12 +255,16 @@ class _Counts:
         return self._number(
             "select count(*) from thumbrank.thumbnails t join thumbrank.channels c using (channel_key) "
             "where c.niche = %(niche)s and t.source = %(source)s and t.fetched_at > %(fresh_since)s and t.published_at >= %(oldest)s",
-            {"source": self.job.source, "fresh_since": self.job.fresh_since, "oldest": self.job.oldest_published},
+            {
+                "source": self.context.source,
+                "fresh_since": self.context.fresh_since,
+                "oldest": self.context.oldest_published,
+            },
         )
 
     def _trainability(self, stages: Sequence[str]) -> int:
-        collection = self.job.policy.collection
-        stage = Trainability(self.job)
+        collection = self.context.policy.collection
+        stage = Trainability(self.context)
         if "trainability" in self.planned_today:
             return stage.remaining(self.connection)
         if collection.trainability == "sample":

@@ -47,7 +47,7 @@ _WANTED: LiteralString = """
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PictureRequest:
     """A picture to fetch. `expires`: whether it is API data, which may stay only so long."""
 
     video_key: int
@@ -124,7 +124,9 @@ def _scope(niche: str, stale: datetime, exclusions: Exclusions) -> dict[str, obj
     }
 
 
-def wanted_pictures(database: Database, niche: str, stale: datetime, exclusions: Exclusions) -> Iterator[Wanted]:
+def wanted_pictures(
+    database: Database, niche: str, stale: datetime, exclusions: Exclusions
+) -> Iterator[PictureRequest]:
     """Videos of the niche that list a 16:9 picture of which no version was seen after `stale`; none forgotten, none excluded.
 
     Each is given once, also when what is written meanwhile leaves it wanted.
@@ -135,14 +137,14 @@ def wanted_pictures(database: Database, niche: str, stale: datetime, exclusions:
         after = rows[-1].video_key
 
 
-def _read_wanted(database: Database, scope: dict[str, object], after: int) -> list[Wanted]:
+def _read_wanted(database: Database, scope: dict[str, object], after: int) -> list[PictureRequest]:
     statement: LiteralString = (
         f"select t.video_key, t.video_id, t.thumbnail_url, t.source = 'youtube_api' {_WANTED}"
         "and t.video_key > %(after)s order by t.video_key limit %(limit)s"
     )
     with database.connection() as connection:
         rows = connection.execute(statement, scope | {"after": after, "limit": READ_AT_ONCE}).fetchall()
-    return [Wanted(*row) for row in rows]
+    return [PictureRequest(*row) for row in rows]
 
 
 def _count_wanted(database: Database, scope: dict[str, object]) -> int:
@@ -167,19 +169,19 @@ def _one(connection: psycopg.Connection, statement: LiteralString, values: dict[
 
 def _fetcher(
     downloader: Downloader, clock: Callable[[], datetime], retention: RetentionPolicy
-) -> Callable[[Wanted], PictureSeen | Miss]:
+) -> Callable[[PictureRequest], PictureSeen | Miss]:
     """From what is wanted to what is written down of it, in whichever thread."""
 
-    def expiry(want: Wanted, seen_at: datetime) -> datetime | None:
-        return seen_at + timedelta(days=retention.days) if want.expires else None
+    def expiry(request: PictureRequest, seen_at: datetime) -> datetime | None:
+        return seen_at + timedelta(days=retention.days) if request.expires else None
 
-    def fetch(want: Wanted) -> PictureSeen | Miss:
+    def fetch(request: PictureRequest) -> PictureSeen | Miss:
         try:
-            found = downloader.fetch(want.url)
+            found = downloader.fetch(request.url)
         except PictureError as error:
             at = clock()
-            return Miss("picture", want.video_id, error.reason, str(error), at, expiry(want, at))
-        return PictureSeen(want.video_id, found.picture, want.url, found.seen_at, expiry(want, found.seen_at))
+            return Miss("picture", request.video_id, error.reason, str(error), at, expiry(request, at))
+        return PictureSeen(request.video_id, found.picture, request.url, found.seen_at, expiry(request, found.seen_at))
 
     return fetch
 

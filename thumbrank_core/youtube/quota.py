@@ -67,7 +67,7 @@ def next_reset(now: datetime) -> datetime:
 
 
 @dataclass(frozen=True)
-class Standing:
+class QuotaStatus:
     """One bucket of one day, seen by one niche. Units."""
 
     limit: int
@@ -106,9 +106,9 @@ class QuotaLedger:
         """From here on spend at most so many units per bucket, whatever the day would allow."""
         self._caps = {bucket: self.spent[bucket] + units.get(bucket, 0) for bucket in BUCKETS}
 
-    def standing(self, connection: psycopg.Connection, bucket: Bucket) -> Standing:
+    def status(self, connection: psycopg.Connection, bucket: Bucket) -> QuotaStatus:
         """How the bucket stands today."""
-        return standing(connection, self._limits, self._niche, bucket, self._clock())
+        return quota_status(connection, self._limits, self._niche, bucket, self._clock())
 
     def reserve(self) -> None:
         """Keep this niche's share of every bucket's day while the collection runs, also into the next day."""
@@ -185,7 +185,7 @@ class QuotaLedger:
                 now,
             )
         with self._database.connection() as connection:
-            found = self.standing(connection, bucket)
+            found = self.status(connection, bucket)
         if found.exhausted:
             said = f"YouTube says that the {bucket} bucket is spent today"
         elif found.kept_for_others and found.spent < found.limit:
@@ -202,7 +202,7 @@ class QuotaLedger:
         day = pacific_date(now)
         # One charge at a time per bucket and day; released at the transaction's end, so it also works behind a pooler.
         connection.execute("select pg_advisory_xact_lock(hashtext(%s))", (f"thumbrank quota {day} {bucket}",))
-        left = standing(connection, self._limits, self._niche, bucket, now).left
+        left = quota_status(connection, self._limits, self._niche, bucket, now).left
         if self._caps is not None:
             left = min(left, self._caps[bucket] - self.spent[bucket])
         granted = max(0, min(wanted, left))
@@ -223,9 +223,9 @@ class QuotaLedger:
         return granted
 
 
-def standing(
+def quota_status(
     connection: psycopg.Connection[Any], limits: QuotaPolicy, niche: str, bucket: Bucket, now: datetime
-) -> Standing:
+) -> QuotaStatus:
     """How a bucket stands on the Pacific day of `now` for one niche."""
     row = connection.execute(
         "select coalesce(sum(spent), 0)::int, "
@@ -235,4 +235,4 @@ def standing(
         (niche, LEASE, pacific_date(now), bucket),
     ).fetchone()
     assert row is not None, "an aggregate without group by returns one row"
-    return Standing(int(getattr(limits, bucket)), int(row[0]), int(row[1]), bool(row[2]))
+    return QuotaStatus(int(getattr(limits, bucket)), int(row[0]), int(row[1]), bool(row[2]))

@@ -36,7 +36,7 @@ LINGER_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
-class Outcome(Generic[T]):
+class TaskOutcome(Generic[T]):
     """A task that is settled: an answer, or the reason why this item cannot be had."""
 
     task: T
@@ -84,7 +84,7 @@ class Stage(ABC, Generic[T]):
         """Ask. Runs in a thread."""
 
     @abstractmethod
-    def write(self, connection: psycopg.Connection[Any], outcomes: Sequence[Outcome[T]]) -> int:
+    def write(self, connection: psycopg.Connection[Any], outcomes: Sequence[TaskOutcome[T]]) -> int:
         """Write what came and that it is done; returns how many items that settles."""
 
 
@@ -149,7 +149,7 @@ class _Waves(Generic[T]):
         self.last_failure = ""
 
     def run(self, crew: Workers[_Paid[T], Answer]) -> None:
-        outcomes: list[Outcome[T]] = []
+        outcomes: list[TaskOutcome[T]] = []
         while True:
             with self.database.connection() as connection:
                 hold_off_removals(connection)  # before the first write: whoever removes waits for us, and we for them
@@ -189,13 +189,13 @@ class _Waves(Generic[T]):
                 arrived.append(crew.take(timeout=max(0.0, patience)))
         return arrived
 
-    def _settle(self, paid: _Paid[T], future: Future[Answer]) -> Outcome[T] | None:
+    def _settle(self, paid: _Paid[T], future: Future[Answer]) -> TaskOutcome[T] | None:
         """What became of a request; None where the task stays open for the next run."""
         task, bucket = paid.task, paid.bucket
         try:
             answer = future.result()
         except SkippableYouTubeError as error:
-            return Outcome(task, None, error, self.api.now)
+            return TaskOutcome(task, None, error, self.api.now)
         except BudgetSpentError as error:
             self._pause(error)
         except QuotaSpentError as error:
@@ -210,7 +210,7 @@ class _Waves(Generic[T]):
                 self.pause = self.pause or self._gave_up()
         else:
             self.in_a_row = 0
-            return Outcome(task, answer, None, answer.at)
+            return TaskOutcome(task, answer, None, answer.at)
         return None
 
     def _gave_up(self) -> Pause:

@@ -1,0 +1,1 @@
+"""The definitions, a folder for each group of the graph."""

@@ -1,0 +1,1 @@
+"""What assets and sensors are given: state, YouTube, MLflow, alerts, the clock."""

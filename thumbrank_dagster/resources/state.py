@@ -1,7 +1,8 @@
 """What assets work on: the database and the folders below THUMBRANK_HOME.
 
 Settings are read when a run starts, from the environment of the process that runs it: no secret is ever part of a run's
-configuration, and the code location loads without any of them.
+configuration, and the code location loads without any of them. The run's process is written on the run, so that dead_runs.py knows
+whether it still lives.
 """
 
 from collections.abc import Generator
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import PrivateAttr
+
+from thumbrank_dagster.dead_runs import remember
 
 if TYPE_CHECKING:
     from thumbrank_core.settings import Settings
@@ -26,14 +29,19 @@ class StateResource(dg.ConfigurableResource):
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Generator["StateResource"]:
-        """Open the database for one run and close it after."""
+        """Open the database for one run, or one tick of a sensor, and close it after."""
         from thumbrank_core.settings import Settings
+        from thumbrank_core.store.database import Database
         from thumbrank_core.store.opening import open_database, running_servers
 
+        if context.run is not None and context.instance is not None:
+            remember(context.instance, context.run)
         with ExitStack() as stack:
             self._settings = Settings.read()
             servers = stack.enter_context(running_servers(self._settings))
-            self._database = stack.enter_context(open_database(servers.thumbrank))
+            # A run migrates first. A tick comes every minute and leaves that, which takes a lock, to runs and to `thumbrank init`.
+            opened = Database(servers.thumbrank) if context.run is None else open_database(servers.thumbrank)
+            self._database = stack.enter_context(opened)
             yield self
 
     @property

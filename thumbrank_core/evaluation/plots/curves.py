@@ -1,19 +1,22 @@
 """How training went, and how views grow: lines over time."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from thumbrank_core.evaluation.plots.canvas import BLUE, GOLD, GREY, png, sheet
-from thumbrank_core.evaluation.truth import TrueGrowth
-from thumbrank_core.labels.growth import GrowthCurve
-from thumbrank_core.model.bundle import EpochRecord
+
+if TYPE_CHECKING:
+    from thumbrank_core.evaluation.truth import TrueGrowth
+    from thumbrank_core.labels.growth import GrowthCurve
+    from thumbrank_core.model.bundle import EpochRecord
 
 GROWTH_AGES = (7.0, 14.0, 28.0, 56.0, 90.0)
 """Where curves are marked, days; the picture spans the first to the last."""
 
 
-def learning_curve(history: Sequence[EpochRecord], best_epoch: int) -> bytes:
+def learning_curve(history: Sequence["EpochRecord"], best_epoch: int) -> bytes:
     """Pair loss and validation accuracy by epoch; the epoch that was kept."""
     figure, (axes,) = sheet(2.9)
     epochs = [record.epoch for record in history]
@@ -37,7 +40,7 @@ def learning_curve(history: Sequence[EpochRecord], best_epoch: int) -> bytes:
     return png(figure)
 
 
-def growth_curves(curves: Mapping[str, GrowthCurve], truth: Mapping[str, TrueGrowth] | None = None) -> bytes:
+def growth_curves(curves: Mapping[str, "GrowthCurve"], truth: Mapping[str, "TrueGrowth"] | None = None) -> bytes:
     """How views grow with age in each niche, as multiples of the views at 28 days; a simulated world's own curve beside it."""
     columns = min(len(curves), 2)
     rows = -(-len(curves) // columns)

@@ -2,14 +2,14 @@
 
 import math
 
-from thumbrank_core.evaluation.figures import CEILING, CHAMPION, MODEL, Measured
+from thumbrank_core.evaluation.figures import CEILING, CHAMPION, MODEL, EvaluatedPairs
 from thumbrank_core.evaluation.plots.canvas import BLUE, GOLD, GREY, INK, PURPLE, WHITE, png, sheet
 
 METRIC = "pair_accuracy_micro"
 COLOURS = {MODEL: BLUE, CHAMPION: PURPLE}
 
 
-def accuracy_bars(measured: Measured) -> bytes:
+def accuracy_bars(measured: EvaluatedPairs) -> bytes:
     """Every scorer's pair accuracy with its interval, the model and the champion first; the ceiling as a line."""
     shown = [scored for name, scored in measured.scorers.items() if name != CEILING]
     scorers = sorted(shown, key=lambda scored: [*COLOURS, scored.name].index(scored.name))

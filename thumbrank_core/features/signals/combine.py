@@ -6,12 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri
-from scipy.stats import rankdata
 
+from thumbrank_core.array_types import Floats
 from thumbrank_core.features.signals.definitions import MEASURES, SIGNALS, VECTOR_MEASURES
-from thumbrank_core.metrics import spearman_within
-
-Floats = npt.NDArray[np.float64]
+from thumbrank_core.metrics import ranks, spearman_within
 
 _SIGNAL_OF = MEASURES | VECTOR_MEASURES
 
@@ -58,7 +56,7 @@ def rank_gaussian(values: npt.NDArray[np.floating]) -> Floats:
     scores = np.full(len(values), np.nan)
     known = ~np.isnan(values)
     if known.any():
-        scores[known] = ndtri((rankdata(values[known]) - 0.5) / known.sum())
+        scores[known] = ndtri((ranks(values[known].astype(np.float64)) - 0.5) / known.sum())
     return scores
 
 

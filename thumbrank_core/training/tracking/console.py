@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from thumbrank_core.model.bundle import EpochRecord
 from thumbrank_core.progress import say
-from thumbrank_core.training.tracking.interface import Facts, NothingOpen, Outcome
+from thumbrank_core.training.tracking.interface import Facts, NothingOpen, RunOutcome
 
 
 class ConsoleTracker(NothingOpen):
@@ -22,7 +22,7 @@ class ConsoleTracker(NothingOpen):
         """Say what is trained on, and where an earlier run left off."""
         self._facts = facts
         say(
-            f"Training on {facts.n_items:,} thumbnails of {facts.n_channels:,} channels, {facts.n_pairs:,} pairs "
+            f"The data: {facts.n_items:,} thumbnails of {facts.n_channels:,} channels in {facts.n_pairs:,} pairs, all splits "
             f"({', '.join(facts.niches)}; label {facts.label}; encoders {facts.encoders})"
         )
         for note in facts.notes:
@@ -38,7 +38,7 @@ class ConsoleTracker(NothingOpen):
         if self._last_said:
             say(epoch_line(record, self._facts) + self._eta(left))
 
-    def end(self, outcome: Outcome) -> None:
+    def end(self, outcome: RunOutcome) -> None:
         """Say the last epoch's line if it is still to be said, what ships, and what is wrong with it."""
         if self._last is not None and not self._last_said:
             say(epoch_line(self._last, self._facts))

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import cast
 
 from thumbrank_core.model.bundle import EpochRecord
-from thumbrank_core.training.tracking.interface import Facts, NothingOpen, Outcome, TrackingError
+from thumbrank_core.store.files import write_text
+from thumbrank_core.training.tracking.interface import Facts, NothingOpen, RunOutcome, TrackingError
 
 
 class HistoryTracker(NothingOpen):
@@ -33,7 +34,7 @@ class HistoryTracker(NothingOpen):
         self._epochs.append(_json(record.model_dump()))
         self._write()
 
-    def end(self, outcome: Outcome) -> None:
+    def end(self, outcome: RunOutcome) -> None:
         """Fill in `outcome`, which is null while the run goes on and after it broke."""
         self._outcome = _json(outcome.plain())
         self._write()
@@ -42,11 +43,9 @@ class HistoryTracker(NothingOpen):
         """Each object was put into words once, so that a rewrite costs a join and a write, however many there are."""
         epochs = ",\n".join(f"    {epoch}" for epoch in self._epochs)
         text = f'{{\n  "facts": {self._facts},\n  "epochs": [\n{epochs}\n  ],\n  "outcome": {self._outcome}\n}}\n'
-        part = self._path.with_name(self._path.name + ".part")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(text, encoding="utf-8")
-            part.replace(self._path)
+            write_text(self._path, text)
         except OSError as error:
             raise TrackingError(
                 f"{self._path} cannot be written ({error.strerror}): mend its folder's permissions or free space there."

@@ -55,7 +55,7 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """How a run ended."""
 
     best_epoch: int
@@ -110,6 +110,6 @@ class Tracker(Protocol):
         """One epoch is over."""
         ...
 
-    def end(self, outcome: Outcome) -> None:
+    def end(self, outcome: RunOutcome) -> None:
         """All of them are, or the run was asked to stop: then nothing may be left for leaving the context to save."""
         ...

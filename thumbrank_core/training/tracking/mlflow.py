@@ -1,23 +1,58 @@
 """MLflow: one run a training, logged explicitly, with what it takes to make it again."""
 
 import json
+import logging
+import os
+import re
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from thumbrank_core.addresses import login_of, without_login
 from thumbrank_core.batches import batched
 from thumbrank_core.model.bundle import EpochRecord
-from thumbrank_core.training.tracking.interface import Facts, Outcome
+from thumbrank_core.settings import SettingsError
+from thumbrank_core.training.tracking.interface import Facts, RunOutcome
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
+    from mlflow.tracking import MlflowClient
 
 EPOCHS_A_WRITE, SECONDS_A_WRITE = 10, 5.0
 """Each write is a transaction: so many epochs share one, and what is older than that goes out with the next epoch."""
 METRICS_A_WRITE, PARAMS_A_WRITE = 1000, 100  # MLflow refuses more in one request
 LONGEST_PARAM, LONGEST_TAG, LONGEST_DIGEST = 6000, 8000, 36
+_NO_SERVER = re.compile(r"(sqlite|postgresql|mysql|mssql)(\+\w+)?|file")
+
+
+def client_at(tracking_uri: str) -> "MlflowClient":
+    """A client of the server, the database or the folder that the URI names; the folder of a SQLite file is made.
+
+    A server's login goes to MLflow by the environment, as MLflow's own variables: it writes the address of every request that
+    fails into its error, and an error goes into logs. A database's password is hidden by SQLAlchemy, which alone sees it.
+
+    Raises:
+        SettingsError: the URI has a login, and is none that MLflow could use.
+    """
+    from mlflow.tracking import MlflowClient  # here: it costs seconds
+
+    # That it makes its tables the first time is no news for who asked for something else.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+    if tracking_uri.startswith("sqlite:///"):
+        Path(tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    scheme, separator, _ = tracking_uri.partition("://")
+    if not separator or "@" not in tracking_uri or _NO_SERVER.fullmatch(scheme):
+        return MlflowClient(tracking_uri=tracking_uri)
+    login = login_of(tracking_uri) if scheme in ("http", "https") else None
+    if login is None:
+        raise SettingsError(
+            "The login in MLFLOW_TRACKING_URI cannot be read: write it as https://user:password@host:port, with %-codes for special "
+            "characters in the password (@ is %40, / is %2F, % is %25); a Postgres begins with postgresql://."
+        )
+    os.environ.update(MLFLOW_TRACKING_USERNAME=login[0], MLFLOW_TRACKING_PASSWORD=login[1])
+    return MlflowClient(tracking_uri=without_login(tracking_uri))
 
 
 class MlflowTracker:
@@ -30,11 +65,7 @@ class MlflowTracker:
     EXPERIMENT = "thumbrank"
 
     def __init__(self, tracking_uri: str, artifact_root: Path, run_name: str, tags: dict[str, str]) -> None:
-        from mlflow.tracking import MlflowClient  # here: it costs seconds
-
-        if tracking_uri.startswith("sqlite:///"):
-            Path(tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        self._client = MlflowClient(tracking_uri=tracking_uri)
+        self._client = client_at(tracking_uri)
         known = self._client.get_experiment_by_name(self.EXPERIMENT)
         experiment = (
             known.experiment_id
@@ -84,7 +115,7 @@ class MlflowTracker:
         if self._epochs_waiting >= EPOCHS_A_WRITE or time.monotonic() - self._written >= SECONDS_A_WRITE:
             self._flush()
 
-    def end(self, outcome: Outcome) -> None:
+    def end(self, outcome: RunOutcome) -> None:
         """Tag the run with what ships and with every finding. An interrupted run is closed here: the signal that asked for it
         may end the process before the context is left."""
         self._flush()
@@ -132,6 +163,29 @@ class MlflowTracker:
             self._client.log_batch(self.run_id, metrics=some)
         self._waiting.clear()
         self._epochs_waiting, self._written = 0, time.monotonic()
+
+
+def run_page(mlflow_url: str | None, tracking_uri: str, run_id: str) -> str | None:
+    """The address of a run's page in the MLflow UI, without any login; None where there is no such address, or MLflow lost the run.
+
+    Args:
+        mlflow_url: the UI's address, where one is set.
+        tracking_uri: its server's, whose UI it is where none is set.
+        run_id: the run.
+    """
+    address = mlflow_url or (tracking_uri if tracking_uri.startswith(("http://", "https://")) else None)
+    if address is None:
+        return None
+    base = without_login(address)
+    from mlflow.exceptions import MlflowException
+
+    try:
+        experiment = client_at(tracking_uri).get_run(run_id).info.experiment_id
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":  # `mlflow gc` took it; the version stays
+            return None
+        raise
+    return f"{base.rstrip('/')}/#/experiments/{experiment}/runs/{run_id}"
 
 
 def _params(facts: Facts) -> dict[str, object]:

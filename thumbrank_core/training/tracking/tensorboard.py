@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from thumbrank_core.model.bundle import EpochRecord
-from thumbrank_core.training.tracking.interface import Facts, Outcome, TrackingError
+from thumbrank_core.training.tracking.interface import Facts, RunOutcome, TrackingError
 from thumbrank_core.training.tracking.scalars import scalars
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class TensorBoardTracker:
         for name, value in scalars(record, self._real_click_rate).items():
             self._writer.add_scalar(name, value, record.epoch)
 
-    def end(self, outcome: Outcome) -> None:
+    def end(self, outcome: RunOutcome) -> None:
         """What ships and what is wrong with it, as text."""
         assert self._writer is not None, "begin opens it"
         lines = ["Asked to stop before its end." if outcome.interrupted else outcome.shipped]

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from thumbrank_core.model.bundle import EpochRecord
 from thumbrank_core.progress import say
-from thumbrank_core.training.tracking.interface import Facts, Outcome, TrackingError
+from thumbrank_core.training.tracking.interface import Facts, RunOutcome, TrackingError
 from thumbrank_core.training.tracking.scalars import scalars
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class WandbTracker:
         assert self._run is not None, "begin opens it"
         self._run.log(scalars(record, self._real_click_rate), step=record.epoch)
 
-    def end(self, outcome: Outcome) -> None:
+    def end(self, outcome: RunOutcome) -> None:
         """What ships and what is wrong with it, as the run's summary. An interrupted run is closed here: the signal that asked
         for it may end the process before the context is left."""
         assert self._run is not None, "begin opens it"

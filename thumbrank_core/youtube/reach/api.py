@@ -27,7 +27,7 @@ _DISABLED = {"SERVICE_DISABLED", "accessNotConfigured"}
 
 
 @dataclass(frozen=True)
-class Job:
+class ReportingJob:
     """YouTube's standing order to make a channel's reports. History begins 30 days before `created_at`."""
 
     job_id: str
@@ -57,7 +57,8 @@ def own_channel(transport: Transport, token: SecretStr, endpoint: str | None) ->
     items = _object(_accepted(reply, "YouTube Data API v3")).get("items") or []
     if not items:
         raise ReachError(
-            "This Google account has no YouTube channel: run `thumbrank reach login` again and choose the channel's account."
+            "not_given",
+            "This Google account has no YouTube channel: run `thumbrank reach login` again and choose the channel's account.",
         )
     return Channel(require_owner_id(str(items[0]["id"])), str(items[0].get("snippet", {}).get("title", "")))
 
@@ -75,7 +76,7 @@ class ReportingApi:
         self._transport, self._access = transport, access
         self._base = (endpoint or REPORTING).rstrip("/")
 
-    def ensure_job(self) -> Job:
+    def ensure_job(self) -> ReportingJob:
         """The owner's job for reach reports; made where there is none, so that calling it again changes nothing."""
         job = self._find_job()
         if job is None:
@@ -83,10 +84,12 @@ class ReportingApi:
             # 409: somebody made it between our look and our wish.
             job = self._find_job() if reply.status == 409 else _job(_object(_accepted(reply, "YouTube Reporting API")))
         if job is None:
-            raise ReachError("YouTube says that the reporting job exists and does not list it: run again in a while.")
+            raise ReachError(
+                "listing", "YouTube says that the reporting job exists and does not list it: run again in a while."
+            )
         return job
 
-    def reports(self, job: Job, created_after: datetime | None) -> list[Report]:
+    def reports(self, job: ReportingJob, created_after: datetime | None) -> list[Report]:
         """The job's reports that still exist; only those made after a time, where one is given."""
         params = {} if created_after is None else {"createdAfter": _timestamp(created_after)}
         return [_report(entry) for entry in self._pages(f"/v1/jobs/{job.job_id}/reports", "reports", params)]
@@ -99,13 +102,17 @@ class ReportingApi:
         """
         here, there = urlsplit(self._base), urlsplit(report.url)
         if (there.scheme, there.netloc) != (here.scheme, here.netloc):  # the owner's token goes nowhere else
-            raise ReportUnreadableError(f"Report {report.report_id} lies at {there.netloc[:80]}, which is not the API.")
+            raise ReportUnreadableError(
+                "report_elsewhere", f"Report {report.report_id} lies at {there.netloc[:80]}, which is not the API."
+            )
         reply = self._ask("GET", report.url, limit=MAX_REPORT_BYTES)
         if reply.status == 404:
-            raise ReportUnreadableError(f"Report {report.report_id} of {report.first_day} is no longer there.")
+            raise ReportUnreadableError(
+                "report_gone", f"Report {report.report_id} of {report.first_day} is no longer there."
+            )
         return _accepted(reply, "YouTube Reporting API")
 
-    def _find_job(self) -> Job | None:
+    def _find_job(self) -> ReportingJob | None:
         found = [
             _job(entry) for entry in self._pages("/v1/jobs", "jobs", {}) if entry.get("reportTypeId") == REPORT_TYPE
         ]
@@ -121,7 +128,7 @@ class ReportingApi:
             token = body.get("nextPageToken")
             if not token:
                 return
-        raise ReachError(f"YouTube's list of {field} does not end: run again in a while.")
+        raise ReachError("listing", f"YouTube's list of {field} does not end: run again in a while.")
 
     def _ask(
         self,
@@ -154,12 +161,22 @@ def _accepted(reply: Reply, service: str) -> bytes:
     words, text = reasons_of(reply.body)
     said = text or f"HTTP {reply.status}"
     if _DISABLED & words:
-        raise ReachError(f"{service} is not enabled: enable it in the Google Cloud project of THUMBRANK_OAUTH_CLIENT.")
+        raise ReachError(
+            "api_disabled",
+            f"{service} is not enabled: enable it in the Google Cloud project of THUMBRANK_OAUTH_CLIENT.",
+        )
     if reply.status == 401:
-        raise ReachError(f"{service} refuses a fresh access token ({said}): run `thumbrank reach login` again.")
+        raise ReachError(
+            "no_token", f"{service} refuses a fresh access token ({said}): run `thumbrank reach login` again."
+        )
     if reply.status == 403:
-        raise ReachError(f"{service} does not let this owner read reports ({said}): log in as the channel's owner.")
-    raise ReachError(f"{service} refuses the request ({said}).")
+        raise ReachError(
+            "not_allowed", f"{service} does not let this owner read reports ({said}): log in as the channel's owner."
+        )
+    raise ReachError(
+        "refused",
+        f"{service} refuses the request ({said}): run again in a while, and report this sentence where it stays.",
+    )
 
 
 def _object(body: bytes) -> dict[str, Any]:
@@ -168,13 +185,13 @@ def _object(body: bytes) -> dict[str, Any]:
     except ValueError:
         parsed = None
     if not isinstance(parsed, dict):
-        raise ReachError("Google's answer is broken: run again in a while.")
+        raise ReachError("answer", "Google's answer is broken: run again in a while.")
     return parsed
 
 
-def _job(entry: dict[str, Any]) -> Job:
+def _job(entry: dict[str, Any]) -> ReportingJob:
     try:
-        return Job(str(entry["id"]), _time(entry["createTime"]))
+        return ReportingJob(str(entry["id"]), _time(entry["createTime"]))
     except (KeyError, ValueError, TypeError) as error:
         raise _unusable("job", error) from None
 
@@ -194,7 +211,8 @@ def _report(entry: dict[str, Any]) -> Report:
 
 def _unusable(kind: str, error: Exception) -> ReachError:
     return ReachError(
-        f"YouTube lists a {kind} that cannot be used ({type(error).__name__}: {error}): run again in a while."
+        "listing",
+        f"YouTube lists a {kind} that cannot be used ({type(error).__name__}: {error}): run again in a while.",
     )
 
 

@@ -80,16 +80,19 @@ def _exchange(flow: InstalledAppFlow, code: SecretStr) -> Granted:
     try:
         flow.fetch_token(code=code.get_secret_value(), timeout=TIMEOUT_SECONDS)
     except Warning:  # this is how oauthlib says that other scopes came than were asked for
-        raise ReachError(f"Not everything that was asked for was granted: {AGAIN[:-1]}, and tick every box.") from None
+        raise ReachError(
+            "not_given", f"Not everything that was asked for was granted: {AGAIN[:-1]}, and tick every box."
+        ) from None
     except OAuth2Error as error:
-        raise ReachError(f"Google refuses the consent ({error.error}): {AGAIN}") from None
+        raise ReachError("not_given", f"Google refuses the consent ({error.error}): {AGAIN}") from None
     except (RequestException, ValueError) as error:  # their texts may hold what was sent
-        raise PassingReachError(f"Google cannot be reached ({type(error).__name__}): {AGAIN}") from None
+        raise PassingReachError("unreachable", f"Google cannot be reached ({type(error).__name__}): {AGAIN}") from None
     token = flow.oauth2session.token
     access, refresh = token.get("access_token"), token.get("refresh_token")
     if not access or not refresh:
         raise ReachError(
-            f"Google gave no lasting consent: remove Thumbrank at https://myaccount.google.com/connections, then {AGAIN}"
+            "not_given",
+            f"Google gave no lasting consent: remove Thumbrank at https://myaccount.google.com/connections, then {AGAIN}",
         )
     return Granted(SecretStr(access), SecretStr(refresh))
 
@@ -106,9 +109,11 @@ class _Listener:
         try:
             answer = self.answers.get(timeout=seconds)
         except queue.Empty:
-            raise ReachError(f"No consent came within {seconds / 60:.0f} minutes: {AGAIN}") from None
+            raise ReachError("not_given", f"No consent came within {seconds / 60:.0f} minutes: {AGAIN}") from None
         if "code" not in answer:
-            raise ReachError(f"No consent was given (Google: {answer.get('error', 'no code')[:60]}): {AGAIN}")
+            raise ReachError(
+                "not_given", f"No consent was given (Google: {answer.get('error', 'no code')[:60]}): {AGAIN}"
+            )
         return SecretStr(answer["code"])
 
     def take(self, target: str) -> str | None:

@@ -1,16 +1,45 @@
 """What can go wrong between us, an owner's consent and the Reporting API; each type says what to do next."""
 
 import json
-from typing import Any
+from typing import Any, Literal
 
-from thumbrank_core.errors import ThumbrankError
+from thumbrank_core.errors import ThumbrankError, TransientError
+
+ReachKind = Literal[
+    "report_gone",
+    "report_line",
+    "report_unreadable",
+    "report_elsewhere",
+    "busy",
+    "unreachable",
+    "answer",
+    "listing",
+    "refused",
+    "not_allowed",
+    "api_disabled",
+    "no_token",
+    "other_client",
+    "forgotten",
+    "logged_out",
+    "consent_ended",
+    "first_report",
+    "file_open",
+    "file_broken",
+    "file_unreadable",
+    "not_given",
+]
+"""What a sentence about an owner is of: for those who count and may not repeat it, as it names owners and reports."""
 
 
 class ReachError(ThumbrankError):
-    """Something about consent or reports that a person can mend."""
+    """Something about consent or reports that a person can mend. `kind`: what may be told of it without naming anybody."""
+
+    def __init__(self, kind: ReachKind, message: str) -> None:
+        super().__init__(message)
+        self.kind: ReachKind = kind
 
 
-class PassingReachError(ReachError):
+class PassingReachError(ReachError, TransientError):
     """The same request may succeed in a while: Google is busy, or the network is away."""
 
 

@@ -98,8 +98,9 @@ class Access:
         # Google answers a foreign client with the same word as a withdrawn consent, and that one would cost the rows.
         if (consent.client_id, consent.token_uri) != (client.client_id, client.token_uri):
             raise ReachError(
+                "other_client",
                 f"{consent.owner_id} consented to another OAuth client than THUMBRANK_OAUTH_CLIENT names: "
-                "set it to that one, or run `thumbrank reach login` again."
+                "set it to that one, or run `thumbrank reach login` again.",
             )
         self._transport, self._client, self._consent = transport, client, consent
         self._token: SecretStr | None = None
@@ -129,11 +130,14 @@ class Access:
         )
         words, text = reasons_of(reply.body)
         if _ENDED in words:
-            raise ConsentEndedError(f"The consent of {self._consent.owner_id} has ended (Google: {text})")
+            raise ConsentEndedError(
+                "consent_ended", f"The consent of {self._consent.owner_id} has ended (Google: {text})"
+            )
         if reply.status != 200:
             raise ReachError(
+                "no_token",
                 f"Google gives no access token for {self._consent.owner_id} ({text or f'HTTP {reply.status}'}): "
-                "check that the OAuth client of THUMBRANK_OAUTH_CLIENT still exists."
+                "check that the OAuth client of THUMBRANK_OAUTH_CLIENT still exists.",
             )
         self._token = _access_token(reply.body)
         return self._token
@@ -145,7 +149,7 @@ def _access_token(body: bytes) -> SecretStr:
     except (ValueError, KeyError, TypeError):
         found = None
     if not isinstance(found, str) or not found.isascii() or not found.isprintable():
-        raise ReachError("Google's answer holds no access token: run again in a while.")
+        raise ReachError("no_token", "Google's answer holds no access token: run again in a while.")
     return SecretStr(found)
 
 

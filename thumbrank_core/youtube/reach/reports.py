@@ -86,16 +86,18 @@ def parse_report(body: bytes, report: Report, owner_id: str) -> ReachTable:
                 video_id, row = _row([line[place] for place in places], report, owner_id)
             except (ValueError, IndexError) as error:
                 reason = str(error) if isinstance(error, ValueError) else "it has too few columns"
-                raise ReportUnreadableError(f"{_name(report)} cannot be read in line {number}: {reason}.") from None
+                raise ReportUnreadableError(
+                    "report_line", f"{_name(report)} cannot be read in line {number}: {reason}."
+                ) from None
             if not video_id:
                 without_video += 1
                 continue
             impressions, clicks = cells.get((row[0], video_id), (0, 0.0))
             cells[row[0], video_id] = (impressions + row[1], clicks + row[2])
     except UnicodeDecodeError:
-        raise ReportUnreadableError(f"{_name(report)} cannot be read: it is not UTF-8.") from None
+        raise ReportUnreadableError("report_unreadable", f"{_name(report)} cannot be read: it is not UTF-8.") from None
     except csv.Error as error:
-        raise ReportUnreadableError(f"{_name(report)} cannot be read: {error}.") from None
+        raise ReportUnreadableError("report_unreadable", f"{_name(report)} cannot be read: {error}.") from None
     rows = (
         ReachRow(day, video_id, impressions, min(1.0, clicks / impressions) if impressions else None)
         for (day, video_id), (impressions, clicks) in cells.items()
@@ -108,7 +110,8 @@ def _places(header: list[str], report: Report) -> list[int]:
     missing = [name for name in COLUMNS if header.count(name) != 1]
     if missing:
         raise ReportUnreadableError(
-            f"{_name(report)} cannot be read: it has not exactly one column {missing[0]} (it has: {', '.join(header)[:200]})."
+            "report_unreadable",
+            f"{_name(report)} cannot be read: it has not exactly one column {missing[0]} (it has: {', '.join(header)[:200]}).",
         )
     return [header.index(name) for name in COLUMNS]
 

@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 from thumbrank_core.policy import PolicyMode
 from thumbrank_core.store.database import Database
 from thumbrank_core.store.tombstones import forgotten, hold_off_removals
-from thumbrank_core.youtube.reach.api import Job
+from thumbrank_core.youtube.reach.api import ReportingJob
 from thumbrank_core.youtube.reach.errors import ReachError
 from thumbrank_core.youtube.reach.reports import ReachTable, Report
 
@@ -22,7 +22,7 @@ Ending = Literal["logout", "revoked"]
 
 
 @dataclass(frozen=True)
-class Standing:
+class OwnerSummary:
     """What is stored of one owner."""
 
     owner_id: str
@@ -55,7 +55,7 @@ class Purged:
 
 
 @dataclass(frozen=True)
-class Written:
+class StoredReport:
     """What one report left: `rows` stored, `impressions` in them, `forgotten` rows of forgotten videos left out."""
 
     rows: int
@@ -73,7 +73,8 @@ def refuse_forgotten(connection: psycopg.Connection, owner_id: str) -> None:
     """
     if forgotten(connection, "channel", [owner_id]):
         raise ReachError(
-            f"{owner_id} was forgotten and is not to be read again: run `thumbrank reach logout {owner_id} --yes`."
+            "forgotten",
+            f"{owner_id} was forgotten and is not to be read again: run `thumbrank reach logout {owner_id} --yes`.",
         )
 
 
@@ -91,7 +92,7 @@ def record_owner(connection: psycopg.Connection, owner_id: str, checked_at: date
     )
 
 
-def record_job(connection: psycopg.Connection, owner_id: str, job: Job) -> datetime | None:
+def record_job(connection: psycopg.Connection, owner_id: str, job: ReportingJob) -> datetime | None:
     """Remember the owner's job; returns until when all of its reports are read. Of another job nothing is read yet."""
     row = connection.execute(
         "update thumbrank.reach_owners set listed_until = case when job_id = %(job)s then listed_until end, "
@@ -117,7 +118,7 @@ def read_issues(connection: psycopg.Connection, owner_id: str) -> dict[tuple[dat
     return {(row[0], row[1]): row[2] for row in rows}
 
 
-def replace_report(database: Database, owner_id: str, report: Report, table: ReachTable) -> Written | None:
+def replace_report(database: Database, owner_id: str, report: Report, table: ReachTable) -> StoredReport | None:
     """Put a report's rows in place of what an older issue said of its days, in one transaction.
 
     None where the same issue or a newer one is already stored: nothing goes back.
@@ -128,7 +129,9 @@ def replace_report(database: Database, owner_id: str, report: Report, table: Rea
     with database.connection() as connection:
         gone = forgotten(connection, "video", {row.video_id for row in table.rows})
         if not _lock_owner(connection, owner_id):
-            raise ReachError(f"{owner_id} was logged out while its reports were read: nothing of them is kept.")
+            raise ReachError(
+                "logged_out", f"{owner_id} was logged out while its reports were read: nothing of them is kept."
+            )
         stored = _stored_issue(connection, owner_id, report)
         if stored is not None and stored >= report.issued_at:
             return None
@@ -168,7 +171,7 @@ def replace_report(database: Database, owner_id: str, report: Report, table: Rea
             ),
         )
     impressions = sum(row.impressions for row in kept)
-    return Written(len(kept), impressions, len(table.rows) - len(kept), replaced=stored is not None)
+    return StoredReport(len(kept), impressions, len(table.rows) - len(kept), replaced=stored is not None)
 
 
 def _lock_owner(connection: psycopg.Connection, owner_id: str) -> bool:
@@ -214,7 +217,7 @@ def purge(
     return Purged(counts)
 
 
-def standings(connection: psycopg.Connection) -> list[Standing]:
+def owner_summaries(connection: psycopg.Connection) -> list[OwnerSummary]:
     """Every owner of whom something is stored."""
     rows = connection.execute(
         "select o.owner_id, o.checked_at, o.job_id, o.job_created_at, o.listed_until, coalesce(p.reports, 0)::int, "
@@ -227,4 +230,4 @@ def standings(connection: psycopg.Connection) -> list[Standing]:
         "where r.owner_id = o.owner_id and r.source = %s) d on true order by o.owner_id",
         (SOURCE,),
     )
-    return [Standing(*row) for row in rows]
+    return [OwnerSummary(*row) for row in rows]

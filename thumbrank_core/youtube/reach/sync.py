@@ -6,7 +6,7 @@ on them before the token.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from thumbrank_core.policy import PolicyMode, load_policy
@@ -16,11 +16,12 @@ from thumbrank_core.store.database import Database
 from thumbrank_core.store.owner_files import OwnerFiles
 from thumbrank_core.youtube.quota import pacific_date
 from thumbrank_core.youtube.reach import rows
-from thumbrank_core.youtube.reach.api import Job, ReportingApi, own_channel
+from thumbrank_core.youtube.reach.api import ReportingApi, ReportingJob, own_channel
 from thumbrank_core.youtube.reach.errors import (
     ConsentEndedError,
     PassingReachError,
     ReachError,
+    ReachKind,
     ReportUnreadableError,
 )
 from thumbrank_core.youtube.reach.oauth import Access, OAuthClient, client_of, revoke
@@ -40,7 +41,7 @@ class LoggedIn:
 
     owner_id: str
     title: str
-    job: Job
+    job: ReportingJob
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Synced:
     `days`: periods read; `reissued`: of these, the ones that replaced an older issue. `rows` and `impressions` as they
     were stored; `without_video`: rows of no video; `forgotten`: rows of videos that must not be stored. `problems`: a
     sentence for each report that could not be read; the next sync tries them again. `purged`: rows removed because the
-    consent ended.
+    consent ended. `news_kinds`, `problem_kinds`: of each sentence, in the same order.
     """
 
     owner_id: str
@@ -63,6 +64,8 @@ class Synced:
     purged: int = 0
     news: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    news_kinds: tuple[ReachKind, ...] = ()
+    problem_kinds: tuple[ReachKind, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,9 @@ def login(reach: Reach, show: Callable[[str, int], None], *, wait_seconds: float
             try:
                 job = ReportingApi(transport, Access(transport, client, consent), reach.endpoint).ensure_job()
             except ReachError as error:
-                raise ReachError(f"{error} The consent is kept: `thumbrank reach sync` goes on from here.") from None
+                raise ReachError(
+                    error.kind, f"{error} The consent is kept: `thumbrank reach sync` goes on from here."
+                ) from None
             with reach.database.connection() as connection:
                 rows.record_job(connection, consent.owner_id, job)
     return LoggedIn(channel.channel_id, channel.title, job)
@@ -156,14 +161,14 @@ def sync_all(reach: Reach) -> list[Synced]:
             try:
                 found.append(_sync(reach, transport, client, owner_id))
             except ReachError as error:
-                found.append(Synced(owner_id, problems=(str(error),)))
+                found.append(Synced(owner_id, problems=(str(error),), problem_kinds=(error.kind,)))
     return found
 
 
 def _sync(reach: Reach, transport: Transport, client: OAuthClient, owner_id: str) -> Synced:
     consent = reach.tokens.read(owner_id)
     if consent is None:  # logged out while this process waited for the lock
-        return Synced(owner_id, news=(f"{owner_id} was logged out.",))
+        return Synced(owner_id, news=(f"{owner_id} was logged out.",), news_kinds=("logged_out",))
     try:
         return _read_reports(
             reach, ReportingApi(transport, _confirmed(reach, transport, client, consent), reach.endpoint), owner_id
@@ -175,7 +180,7 @@ def _sync(reach: Reach, transport: Transport, client: OAuthClient, owner_id: str
             f"{error}: its {purged.rows:,} rows and its token are removed; `thumbrank reach login` begins again with "
             "what YouTube still has."
         )
-        return Synced(owner_id, purged=purged.rows, news=(sentence,))
+        return Synced(owner_id, purged=purged.rows, news=(sentence,), news_kinds=(error.kind,))
 
 
 def _confirmed(reach: Reach, transport: Transport, client: OAuthClient, consent: Consent) -> Access:
@@ -207,18 +212,18 @@ def _read_reports(reach: Reach, api: ReportingApi, owner_id: str) -> Synced:
             try:
                 tally.take(reach.database, api, report)
             except PassingReachError as error:  # what was read before it is kept, and told
-                tally.problems.append(str(error))
+                tally.problems.append(error)
                 break
             advance(1)
     if listed and not tally.problems:
         with reach.database.connection() as connection:
             rows.record_complete(connection, owner_id, max(report.issued_at for report in listed))
     if not listed and not issues:
-        tally.news.append(first_report_sentence(owner_id, job))
+        return replace(tally.synced(), news=(first_report_sentence(owner_id, job),), news_kinds=("first_report",))
     return tally.synced()
 
 
-def first_report_sentence(owner_id: str, job: Job) -> str:
+def first_report_sentence(owner_id: str, job: ReportingJob) -> str:
     """What an owner is told before there is anything to read."""
     return (
         f"YouTube makes the first report of {owner_id} within 48 hours of the order, by "
@@ -238,15 +243,14 @@ class _Tally:
     impressions: int = 0
     without_video: int = 0
     forgotten: int = 0
-    news: list[str] = field(default_factory=list[str])
-    problems: list[str] = field(default_factory=list[str])
+    problems: list[ReachError] = field(default_factory=list[ReachError])
 
     def take(self, database: Database, api: ReportingApi, report: Report) -> None:
         """Read one report; what is wrong with it alone does not stop the others."""
         try:
             table = parse_report(api.download(report), report, self.owner_id)
         except ReportUnreadableError as error:
-            self.problems.append(str(error))
+            self.problems.append(error)
             return
         written = rows.replace_report(database, self.owner_id, report, table)
         if written is None:
@@ -267,15 +271,15 @@ class _Tally:
             self.impressions,
             self.without_video,
             self.forgotten,
-            news=tuple(self.news),
-            problems=tuple(self.problems),
+            problems=tuple(str(error) for error in self.problems),
+            problem_kinds=tuple(error.kind for error in self.problems),
         )
 
 
 def known_owners(reach: Reach) -> list[str]:
     """Whose consent or whose rows are here."""
     with reach.database.connection() as connection:
-        stored = {standing.owner_id for standing in rows.standings(connection)}
+        stored = {summary.owner_id for summary in rows.owner_summaries(connection)}
     return sorted(stored | set(reach.tokens.owners()))
 
 

@@ -16,11 +16,11 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, field_serializer
 
 from thumbrank_core.progress import say
+from thumbrank_core.store.files import PART, write_text
 from thumbrank_core.youtube.reach.errors import ReachError
 
 _OWNER_ID = re.compile(r"UC[A-Za-z0-9_-]{22}")
 _AS_BEFORE = "run as the account that ran `thumbrank reach login`."
-_OPEN_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 
 
 class Consent(BaseModel):
@@ -47,7 +47,7 @@ def require_owner_id(text: str) -> str:
         ReachError: it is none.
     """
     if _OWNER_ID.fullmatch(text) is None:
-        raise ReachError(f"'{text[:60]}' is not the id of a channel: it has UC and 22 more characters.")
+        raise ReachError("not_given", f"'{text[:60]}' is not the id of a channel: it has UC and 22 more characters.")
     return text
 
 
@@ -77,42 +77,30 @@ class TokenStore:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise ReachError(f"{path} cannot be read ({error.strerror}): {_AS_BEFORE}") from None
+            raise ReachError("file_unreadable", f"{path} cannot be read ({error.strerror}): {_AS_BEFORE}") from None
         with os.fdopen(handle, encoding="utf-8") as file:
             if stat.S_IMODE(os.fstat(handle).st_mode) & 0o077:
-                raise ReachError(f"{path} can be read by others: run chmod 600 {path}")
+                raise ReachError("file_open", f"{path} can be read by others: run chmod 600 {path}")
             text = file.read()
         try:
             return Consent.model_validate_json(text)
         except ValidationError:
             raise ReachError(
-                f"{path} is broken: remove it and run `thumbrank reach login` again (its rows stay)."
+                "file_broken", f"{path} is broken: remove it and run `thumbrank reach login` again (its rows stay)."
             ) from None
 
     def write(self, consent: Consent) -> None:
         """Keep a consent in place of the owner's last one: all of it or nothing, and on the disk when this returns."""
-        path, unfinished = self.path(consent.owner_id), self._unfinished(consent.owner_id)
+        path = self.path(consent.owner_id)
         self._make_folder()
-        unfinished.unlink(missing_ok=True)  # of a login that was killed here
-        try:
-            with os.fdopen(os.open(unfinished, _OPEN_NEW, 0o600), "w", encoding="utf-8") as file:
-                file.write(consent.model_dump_json(indent=2) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-        folder = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        write_text(path, consent.model_dump_json(indent=2) + "\n", private=True, durable=True)
 
     def delete(self, owner_id: str) -> bool:
         """Forget a consent; False where there was none."""
-        self._unfinished(owner_id).unlink(missing_ok=True)
+        path = self.path(owner_id)
+        path.with_name(path.name + PART).unlink(missing_ok=True)  # of a login that was killed
         with suppress(FileNotFoundError):
-            self.path(owner_id).unlink()
+            path.unlink()
             return True
         return False
 
@@ -131,9 +119,6 @@ class TokenStore:
         finally:
             os.close(handle)
 
-    def _unfinished(self, owner_id: str) -> Path:
-        return self.folder / f".{require_owner_id(owner_id)}.unfinished"
-
     def _make_folder(self) -> None:
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileExistsError):
@@ -141,4 +126,4 @@ class TokenStore:
         try:
             self.folder.chmod(0o700)  # a backup that was restored may have opened it
         except PermissionError:
-            raise ReachError(f"{self.folder} is not ours to use: {_AS_BEFORE}") from None
+            raise ReachError("file_unreadable", f"{self.folder} is not ours to use: {_AS_BEFORE}") from None

@@ -90,11 +90,14 @@ class Transport:
                     reply = Reply(response.status_code, _unpacked(response, limit))
             except httpx.HTTPError as error:  # its text may carry the address; ours does not
                 raise PassingReachError(
-                    f"Google cannot be reached ({type(error).__name__}): check the network and run again."
+                    "unreachable",
+                    f"Google cannot be reached ({type(error).__name__}): check the network and run again.",
                 ) from None
             words, text = reasons_of(reply.body) if reply.status >= 400 else (frozenset[str](), "")
             if reply.status >= 500 or reply.status == 429 or (reply.status == 403 and RETRYABLE & words):
-                raise PassingReachError(f"Google is busy ({text or f'HTTP {reply.status}'}): run again in a while.")
+                raise PassingReachError(
+                    "busy", f"Google is busy ({text or f'HTTP {reply.status}'}): run again in a while."
+                )
             return reply
 
         return self._retrying(attempt)
@@ -112,7 +115,7 @@ def _unpacked(response: httpx.Response, limit: int) -> bytes:
     if coding in ("gzip", "x-gzip") or (coding == "identity" and packed.startswith(_GZIP_MAGIC)):
         return _gunzip(bytes(packed), limit)
     if coding not in ("", "identity"):
-        raise ReachError(f"Google sent a body packed as {coding[:20]}, which was not asked for: run again.")
+        raise ReachError("answer", f"Google sent a body packed as {coding[:20]}, which was not asked for: run again.")
     return bytes(packed)
 
 
@@ -123,15 +126,18 @@ def _gunzip(packed: bytes, limit: int) -> bytes:
         try:
             body += unpacker.decompress(packed, limit + 1 - len(body))
         except zlib.error:
-            raise PassingReachError("Google's answer is broken: run again in a while.") from None
+            raise PassingReachError("answer", "Google's answer is broken: run again in a while.") from None
         if len(body) > limit:
             raise _too_large(limit)
         if not unpacker.eof:
-            raise PassingReachError("Google's answer is cut off: run again in a while.")
+            raise PassingReachError("answer", "Google's answer is cut off: run again in a while.")
         if not unpacker.unused_data:
             return bytes(body)
         packed = unpacker.unused_data
 
 
 def _too_large(limit: int) -> ReachError:
-    return ReachError(f"Google's answer is larger than {limit / 2**20:.0f} MiB and was not read.")
+    return ReachError(
+        "answer",
+        f"Google's answer is larger than {limit / 2**20:.0f} MiB and was not read: run again in a while, and report it where it stays.",
+    )

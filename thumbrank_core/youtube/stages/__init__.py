@@ -1,0 +1,1 @@
+"""The stages of a collection, each of which goes on where it stood."""

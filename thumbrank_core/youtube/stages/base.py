@@ -10,12 +10,12 @@ from psycopg import sql
 
 from thumbrank_core.batches import batched
 from thumbrank_core.youtube.client import MAX_IDS
-from thumbrank_core.youtube.crawl import Job
+from thumbrank_core.youtube.crawl import CrawlContext
 from thumbrank_core.youtube.waves import Stage, T
 
 
 @dataclass(frozen=True)
-class Step:
+class PageTask:
     """One page of one item."""
 
     item: str
@@ -27,8 +27,8 @@ class Step:
 class _Taking(Stage[T]):
     """Remembers what this run has taken, so that nothing is in flight twice."""
 
-    def __init__(self, job: Job) -> None:
-        self.job = job
+    def __init__(self, context: CrawlContext) -> None:
+        self.context = context
         self._cursor = -1
         self._returned: list[T] = []
 
@@ -46,34 +46,34 @@ class _Taking(Stage[T]):
         """Up to `count` tasks after the cursor."""
 
 
-class PagedStage(_Taking[Step]):
+class PagedStage(_Taking[PageTask]):
     """Items with pages: each next page is asked for once its predecessor is written."""
 
-    def __init__(self, job: Job) -> None:
-        super().__init__(job)
+    def __init__(self, context: CrawlContext) -> None:
+        super().__init__(context)
         self._restarted: set[str] = set()
 
     def remaining(self, connection: psycopg.Connection[Any]) -> int:
         """Items that are not done."""
         row = connection.execute(
             "select count(*)::int from thumbrank.collection_progress where niche = %s and stage = %s and not done",
-            (self.job.niche, self.name),
+            (self.context.niche, self.name),
         ).fetchone()
         assert row is not None, "an aggregate returns one row"
         return int(row[0])
 
-    def _read(self, connection: psycopg.Connection[Any], count: int) -> list[Step]:
+    def _read(self, connection: psycopg.Connection[Any], count: int) -> list[PageTask]:
         rows = connection.execute(
             "select item, page_token, pages, position from thumbrank.collection_progress "
             "where niche = %s and stage = %s and not done and position > %s order by position limit %s",
-            (self.job.niche, self.name, self._cursor, count),
+            (self.context.niche, self.name, self._cursor, count),
         ).fetchall()
         if rows:
             self._cursor = int(rows[-1][3])
-        return [Step(str(item), token, int(pages)) for item, token, pages, _ in rows]
+        return [PageTask(str(item), token, int(pages)) for item, token, pages, _ in rows]
 
-    def note(self, connection: psycopg.Connection[Any], steps: Sequence[tuple[Step, str | None, bool]]) -> int:
-        """Write (step, its next page token, whether it ends the item); returns how many items that ends.
+    def note(self, connection: psycopg.Connection[Any], tasks: Sequence[tuple[PageTask, str | None, bool]]) -> int:
+        """Write (task, its next page token, whether it ends the item); returns how many items that ends.
 
         An item that goes on is what `take` returns next, so that few items are open at a time.
         """
@@ -82,34 +82,34 @@ class PagedStage(_Taking[Step]):
             "from unnest(%s::text[], %s::text[], %s::int4[], %s::bool[]) as s(item, token, pages, done) "
             "where p.niche = %s and p.stage = %s and p.item = s.item",
             (
-                [step.item for step, _, _ in steps],
-                [token for _, token, _ in steps],
-                [step.pages + 1 for step, _, _ in steps],
-                [done for _, _, done in steps],
-                self.job.niche,
+                [task.item for task, _, _ in tasks],
+                [token for _, token, _ in tasks],
+                [task.pages + 1 for task, _, _ in tasks],
+                [done for _, _, done in tasks],
+                self.context.niche,
                 self.name,
             ),
         )
-        self.give_back([Step(step.item, token, step.pages + 1) for step, token, done in steps if not done])
-        return sum(done for _, _, done in steps)
+        self.give_back([PageTask(task.item, token, task.pages + 1) for task, token, done in tasks if not done])
+        return sum(done for _, _, done in tasks)
 
-    def may_restart(self, step: Step) -> bool:
+    def may_restart(self, task: PageTask) -> bool:
         """Whether its page token may have aged: once a run, and only a page after the first."""
-        if step.page_token is None or step.item in self._restarted:
+        if task.page_token is None or task.item in self._restarted:
             return False
-        self._restarted.add(step.item)
+        self._restarted.add(task.item)
         return True
 
-    def restart(self, connection: psycopg.Connection[Any], steps: Sequence[Step]) -> None:
+    def restart(self, connection: psycopg.Connection[Any], tasks: Sequence[PageTask]) -> None:
         """Begin these items again: their page token was refused."""
-        if not steps:
+        if not tasks:
             return
         connection.execute(
             "update thumbrank.collection_progress set page_token = null, pages = 0 "
             "where niche = %s and stage = %s and item = any(%s)",
-            (self.job.niche, self.name, [step.item for step in steps]),
+            (self.context.niche, self.name, [task.item for task in tasks]),
         )
-        self.give_back([Step(step.item, None, 0) for step in steps])
+        self.give_back([PageTask(task.item, None, 0) for task in tasks])
 
 
 Batch = tuple[str, ...]
@@ -117,7 +117,7 @@ Batch = tuple[str, ...]
 
 
 class QueueStage(_Taking[Batch]):
-    """Videos, 50 a request. `wanted` is a select of video_id in terms of `Job.parameters`."""
+    """Videos, 50 a request. `wanted` is a select of video_id in terms of `CrawlContext.parameters`."""
 
     batch_size = MAX_IDS
     wanted: ClassVar[LiteralString]
@@ -125,7 +125,7 @@ class QueueStage(_Taking[Batch]):
     @property
     def parameters(self) -> dict[str, object]:
         """What `wanted` is written in terms of."""
-        return self.job.parameters | {"stage": self.name}
+        return self.context.parameters | {"stage": self.name}
 
     def plan(self, connection: psycopg.Connection[Any]) -> None:
         """Queue what is wanted."""
@@ -149,7 +149,7 @@ class QueueStage(_Taking[Batch]):
         """Videos in the queue."""
         row = connection.execute(
             "select count(*)::int from thumbrank.collection_queue where niche = %s and stage = %s",
-            (self.job.niche, self.name),
+            (self.context.niche, self.name),
         ).fetchone()
         assert row is not None, "an aggregate returns one row"
         return int(row[0])
@@ -158,7 +158,7 @@ class QueueStage(_Taking[Batch]):
         rows = connection.execute(
             "select video_id, position from thumbrank.collection_queue where niche = %s and stage = %s and position > %s "
             "order by position limit %s",
-            (self.job.niche, self.name, self._cursor, count * self.batch_size),
+            (self.context.niche, self.name, self._cursor, count * self.batch_size),
         ).fetchall()
         if rows:
             self._cursor = int(rows[-1][1])

@@ -9,9 +9,9 @@ from thumbrank_core.store.catalog import Discovery, record_discoveries
 from thumbrank_core.youtube.client import MAX_IDS, Answer, YouTube
 from thumbrank_core.youtube.errors import PageTokenRefusedError
 from thumbrank_core.youtube.quota import Bucket, pacific_date
-from thumbrank_core.youtube.stages.base import PagedStage, Step
+from thumbrank_core.youtube.stages.base import PagedStage, PageTask
 from thumbrank_core.youtube.stages.vet import add_candidates, banned_channels
-from thumbrank_core.youtube.waves import Outcome
+from thumbrank_core.youtube.waves import TaskOutcome
 
 KINDS = ("channel", "video")
 """`type=video` with publishedAfter finds active channels, `type=channel` those that name the topic."""
@@ -32,62 +32,62 @@ class Discover(PagedStage):
         connection.execute(
             "insert into thumbrank.collection_progress (niche, stage, item) select %s, %s, item from "
             "unnest(%s::text[]) with ordinality as planned(item, place) order by place on conflict do nothing",
-            (self.job.niche, self.name, self.unsearched(connection)),
+            (self.context.niche, self.name, self.unsearched(connection)),
         )
 
     def unsearched(self, connection: psycopg.Connection[Any]) -> list[str]:
         """Items that found nothing yet on this Pacific day: asking twice a day spends a scarce bucket for the same answers."""
-        if not self.job.policy.collection.search_pages or not self.job.policy.quota.search:
+        if not self.context.policy.collection.search_pages or not self.context.policy.quota.search:
             return []
         rows = connection.execute(
             "select distinct query from thumbrank.discoveries where niche = %s "
             "and (discovered_at at time zone 'America/Los_Angeles')::date = %s",
-            (self.job.niche, pacific_date(self.job.crawl.started_at)),
+            (self.context.niche, pacific_date(self.context.crawl.started_at)),
         ).fetchall()
         searched = {str(query) for (query,) in rows}
-        items = [f"{kind}:{query}" for query in self.job.config.queries for kind in KINDS]
+        items = [f"{kind}:{query}" for query in self.context.config.queries for kind in KINDS]
         return [item for item in items if item not in searched]
 
-    def send(self, api: YouTube, task: Step) -> Answer:
+    def send(self, api: YouTube, task: PageTask) -> Answer:
         """One page; its parameters depend on the collection's start and the policy, so that page tokens stay good."""
         kind, _, query = task.item.partition(":")
         parameters: dict[str, object] = {"q": query, "type": kind}
         if kind == "video":
-            after = self.job.oldest_published
+            after = self.context.oldest_published
             parameters |= {"order": "date", "publishedAfter": after.strftime("%Y-%m-%dT%H:%M:%SZ")}
         if task.page_token is not None:
             parameters["pageToken"] = task.page_token
         return api.search(**parameters)
 
-    def write(self, connection: psycopg.Connection[Any], outcomes: Sequence[Outcome[Step]]) -> int:
+    def write(self, connection: psycopg.Connection[Any], outcomes: Sequence[TaskOutcome[PageTask]]) -> int:
         """Discoveries and candidates."""
-        steps: list[tuple[Step, str | None, bool]] = []
-        restarted: list[Step] = []
+        tasks: list[tuple[PageTask, str | None, bool]] = []
+        restarted: list[PageTask] = []
         found: list[Discovery] = []
         for outcome in outcomes:
             if outcome.answer is None:
                 if isinstance(outcome.refusal, PageTokenRefusedError) and self.may_restart(outcome.task):
                     restarted.append(outcome.task)
                 else:
-                    self.job.tally.miss("search_refused")
-                    steps.append((outcome.task, None, True))
+                    self.context.tally.miss("search_refused")
+                    tasks.append((outcome.task, None, True))
                 continue
-            until = self.job.lifetimes.content_until(outcome.at)
+            until = self.context.lifetimes.content_until(outcome.at)
             found += [
                 Discovery(channel, outcome.task.item, rank, outcome.at, until)
                 for channel, rank in self._channels(outcome.task, outcome.answer).items()
             ]
             token = outcome.answer.body.get("nextPageToken")
-            done = token is None or outcome.task.pages + 1 >= self.job.policy.collection.search_pages
-            steps.append((outcome.task, token, done))
-        banned = banned_channels(connection, self.job, [discovery.channel_id for discovery in found])
+            done = token is None or outcome.task.pages + 1 >= self.context.policy.collection.search_pages
+            tasks.append((outcome.task, token, done))
+        banned = banned_channels(connection, self.context, [discovery.channel_id for discovery in found])
         found = [discovery for discovery in found if discovery.channel_id not in banned]
-        record_discoveries(connection, self.job.niche, found)
-        add_candidates(connection, self.job, [discovery.channel_id for discovery in found])
+        record_discoveries(connection, self.context.niche, found)
+        add_candidates(connection, self.context, [discovery.channel_id for discovery in found])
         self.restart(connection, restarted)
-        return self.note(connection, steps)
+        return self.note(connection, tasks)
 
-    def _channels(self, task: Step, answer: Answer) -> dict[str, int]:
+    def _channels(self, task: PageTask, answer: Answer) -> dict[str, int]:
         """Channel ids with the place of their first sighting on this page."""
         found: dict[str, int] = {}
         for place, item in enumerate(answer.items):

@@ -14,7 +14,7 @@ from thumbrank_core.youtube.crawl import dequeue
 from thumbrank_core.youtube.quota import Bucket
 from thumbrank_core.youtube.records import UNREADABLE, video_of
 from thumbrank_core.youtube.stages.base import Batch, QueueStage
-from thumbrank_core.youtube.waves import Outcome
+from thumbrank_core.youtube.waves import TaskOutcome
 
 
 @dataclass(frozen=True)
@@ -37,17 +37,17 @@ class ReadVideos(QueueStage):
     def send(self, api: YouTube, task: Batch) -> Answer:
         """At most 50 videos."""
         answer = api.videos(task)
-        largest, lifetimes = self.job.policy.collection.largest_picture, self.job.lifetimes
+        largest, lifetimes = self.context.policy.collection.largest_picture, self.context.lifetimes
         videos: list[VideoSeen] = []
         odd: list[tuple[str, str]] = []
         for item in answer.items:
             try:
-                videos.append(video_of(item, answer.at, lifetimes, self.job.source, largest))
+                videos.append(video_of(item, answer.at, lifetimes, self.context.source, largest))
             except UNREADABLE as error:
                 odd.append((str(item.get("id")), f"Its answer is odd ({error!r})."))
         return _Videos(answer.body, answer.at, tuple(videos), tuple(odd))
 
-    def write(self, connection: psycopg.Connection[Any], outcomes: Sequence[Outcome[Batch]]) -> int:
+    def write(self, connection: psycopg.Connection[Any], outcomes: Sequence[TaskOutcome[Batch]]) -> int:
         """Rows and snapshots; what is not returned is a miss."""
         asked = [video for outcome in outcomes for video in outcome.task]
         misses: list[Miss] = []
@@ -74,14 +74,14 @@ class ReadVideos(QueueStage):
         stored = [video.video_id for video in seen]
         clear_misses(connection, "video", stored)
         clear_expired(connection, "video", stored)
-        record_misses(connection, self.job.niche, [miss for miss in misses if miss.item_id not in banned])
-        dequeue(connection, self.job.niche, self.name, asked)
-        self.job.tally.videos += len(seen)
-        self.job.tally.videos_new += written.inserted
+        record_misses(connection, self.context.niche, [miss for miss in misses if miss.item_id not in banned])
+        dequeue(connection, self.context.niche, self.name, asked)
+        self.context.tally.videos += len(seen)
+        self.context.tally.videos_new += written.inserted
         return len(asked)
 
     def _miss(self, video_id: str, reason: str, detail: str, at: datetime) -> Miss:
-        return self.job.miss("video", video_id, reason, detail, at)
+        return self.context.miss("video", video_id, reason, detail, at)
 
     def _sorted(
         self, connection: psycopg.Connection[Any], asked: Sequence[str], seen: Sequence[VideoSeen]
@@ -119,7 +119,7 @@ class Hydrate(ReadVideos):
         connection.execute(
             "delete from thumbrank.collection_queue q using thumbrank.thumbnails t "
             "where q.niche = %s and q.stage = %s and t.video_id = q.video_id and t.title is not null and t.fetched_at > %s",
-            (self.job.niche, self.name, self.job.fresh_since),
+            (self.context.niche, self.name, self.context.fresh_since),
         )
 
 

@@ -19,8 +19,8 @@ from thumbrank_core.youtube.crawl import enqueue
 from thumbrank_core.youtube.errors import PageTokenRefusedError
 from thumbrank_core.youtube.quota import Bucket
 from thumbrank_core.youtube.records import time_of
-from thumbrank_core.youtube.stages.base import PagedStage, Step
-from thumbrank_core.youtube.waves import Outcome
+from thumbrank_core.youtube.stages.base import PagedStage, PageTask
+from thumbrank_core.youtube.waves import TaskOutcome
 
 
 def pages_per_channel(per_channel: int) -> int:
@@ -50,30 +50,30 @@ class List(PagedStage):
             "order by c.channel_id = any(%(named)s) desc, c.subscriber_count desc nulls last, c.channel_id "
             "limit greatest(0, %(most)s - (select count(*) from thumbrank.collection_progress "
             "where niche = %(niche)s and stage = 'list'))",
-            self.job.parameters
+            self.context.parameters
             | {
-                "kids": self.job.policy.criteria.made_for_kids == "include",
-                "named": list(self.job.config.channels),
-                "most": self.job.policy.collection.max_channels,
+                "kids": self.context.policy.criteria.made_for_kids == "include",
+                "named": list(self.context.config.channels),
+                "most": self.context.policy.collection.max_channels,
             },
         ).fetchall()
         chosen = connection.execute(
             "insert into thumbrank.collection_progress (niche, stage, item) select %s, %s, item from "
             "unnest(%s::text[]) with ordinality as chosen(item, place) order by place on conflict do nothing",
-            (self.job.niche, self.name, [str(item) for item, _ in rows]),
+            (self.context.niche, self.name, [str(item) for item, _ in rows]),
         ).rowcount
-        self.job.tally.channels += chosen
+        self.context.tally.channels += chosen
 
-    def send(self, api: YouTube, task: Step) -> Answer:
+    def send(self, api: YouTube, task: PageTask) -> Answer:
         """One page of uploads."""
         return api.uploads(task.item.partition("/")[2], task.page_token)
 
-    def write(self, connection: psycopg.Connection[Any], outcomes: Sequence[Outcome[Step]]) -> int:
+    def write(self, connection: psycopg.Connection[Any], outcomes: Sequence[TaskOutcome[PageTask]]) -> int:
         """Queue what is public and inside the window; private and deleted entries are misses."""
-        steps: list[tuple[Step, str | None, bool]] = []
+        tasks: list[tuple[PageTask, str | None, bool]] = []
         misses: list[Miss] = []
         listed: list[str] = []
-        restarted: list[Step] = []
+        restarted: list[PageTask] = []
         for outcome in outcomes:
             channel_id = outcome.task.item.partition("/")[0]
             if outcome.answer is None:
@@ -82,30 +82,30 @@ class List(PagedStage):
                     restarted.append(outcome.task)
                 else:
                     reason = outcome.refusal.reason
-                    misses.append(self.job.miss("channel", channel_id, reason, str(outcome.refusal), outcome.at))
-                    steps.append((outcome.task, None, True))
+                    misses.append(self.context.miss("channel", channel_id, reason, str(outcome.refusal), outcome.at))
+                    tasks.append((outcome.task, None, True))
                 continue
             entries = [item["contentDetails"] for item in outcome.answer.items]
-            left = max(0, self.job.policy.collection.per_channel - outcome.task.pages * MAX_IDS)
+            left = max(0, self.context.policy.collection.per_channel - outcome.task.pages * MAX_IDS)
             for entry in entries[:left]:
                 published = _published(entry)
                 if published is None:
                     detail = "Its uploads entry has no publication time."
                     misses.append(
-                        self.job.miss("video", str(entry["videoId"]), "private_or_deleted", detail, outcome.at)
+                        self.context.miss("video", str(entry["videoId"]), "private_or_deleted", detail, outcome.at)
                     )
-                elif published >= self.job.oldest_published:
+                elif published >= self.context.oldest_published:
                     listed.append(str(entry["videoId"]))
             token = outcome.answer.body.get("nextPageToken")
             dates = [when for entry in entries if (when := _published(entry)) is not None]
-            too_old = bool(dates) and max(dates) < self.job.oldest_published
-            steps.append((outcome.task, token, token is None or left <= MAX_IDS or too_old))
+            too_old = bool(dates) and max(dates) < self.context.oldest_published
+            tasks.append((outcome.task, token, token is None or left <= MAX_IDS or too_old))
         seen = [*listed, *(miss.item_id for miss in misses if miss.kind == "video")]
-        banned = forgotten(connection, "video", seen) | set(self.job.exclusions.videos)
-        enqueue(connection, self.job.niche, "hydrate", [video for video in listed if video not in banned])
-        record_misses(connection, self.job.niche, [miss for miss in misses if miss.item_id not in banned])
+        banned = forgotten(connection, "video", seen) | set(self.context.exclusions.videos)
+        enqueue(connection, self.context.niche, "hydrate", [video for video in listed if video not in banned])
+        record_misses(connection, self.context.niche, [miss for miss in misses if miss.item_id not in banned])
         self.restart(connection, restarted)
-        return self.note(connection, steps)
+        return self.note(connection, tasks)
 
 
 def _published(entry: dict[str, Any]) -> datetime | None:

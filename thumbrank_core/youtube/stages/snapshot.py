@@ -8,12 +8,12 @@ import psycopg
 from thumbrank_core.store.catalog import Miss, record_counts, record_misses
 from thumbrank_core.store.tombstones import forgotten
 from thumbrank_core.youtube.client import Answer, YouTube
-from thumbrank_core.youtube.crawl import Job, dequeue
+from thumbrank_core.youtube.crawl import CrawlContext, dequeue
 from thumbrank_core.youtube.errors import FatalYouTubeError, KeyRefusedError, QuotaSpentError, SkippableYouTubeError
 from thumbrank_core.youtube.quota import Bucket
 from thumbrank_core.youtube.records import counts_of
 from thumbrank_core.youtube.stages.base import Batch, QueueStage
-from thumbrank_core.youtube.waves import Outcome
+from thumbrank_core.youtube.waves import TaskOutcome
 
 
 class _MethodRefusedError(SkippableYouTubeError):
@@ -40,9 +40,9 @@ class Snapshot(QueueStage):
         order by t.video_key
     """
 
-    def __init__(self, job: Job) -> None:
-        super().__init__(job)
-        self.by_list = job.crawl.batch_refused or not job.policy.quota.stats_batch
+    def __init__(self, context: CrawlContext) -> None:
+        super().__init__(context)
+        self.by_list = context.crawl.batch_refused or not context.policy.quota.stats_batch
         """The counts come from videos.list: batchGetStats was refused, or has no units."""
         self.refused = False
         """batchGetStats was refused in this run; the forecast of the next one knows."""
@@ -70,7 +70,7 @@ class Snapshot(QueueStage):
                 raise
             raise _MethodRefusedError(error.reason, str(error)) from None
 
-    def write(self, connection: psycopg.Connection[Any], outcomes: Sequence[Outcome[Batch]]) -> int:
+    def write(self, connection: psycopg.Connection[Any], outcomes: Sequence[TaskOutcome[Batch]]) -> int:
         """Snapshots; what is not returned is a miss, what hides its views is left as it is."""
         refused = [outcome for outcome in outcomes if isinstance(outcome.refusal, _MethodRefusedError)]
         if refused:
@@ -79,16 +79,16 @@ class Snapshot(QueueStage):
         asked = [video for outcome in outcomes for video in outcome.task]
         items = [(item, outcome) for outcome in outcomes if outcome.answer for item in outcome.answer.items]
         returned = {str(item["id"]) for item, _ in items}
-        lifetimes = self.job.lifetimes
+        lifetimes = self.context.lifetimes
         seen = [counts_of(item, outcome.at, lifetimes) for item, outcome in items]
-        self.job.tally.snapshots += record_counts(connection, [counts for counts in seen if counts is not None])
+        self.context.tally.snapshots += record_counts(connection, [counts for counts in seen if counts is not None])
         misses: list[Miss] = [
-            self.job.miss("video", video, "not_returned", "batchGetStats does not return it.", outcome.at)
+            self.context.miss("video", video, "not_returned", "batchGetStats does not return it.", outcome.at)
             for outcome in outcomes
             for video in outcome.task
             if video not in returned
         ]
         banned = forgotten(connection, "video", asked)
-        record_misses(connection, self.job.niche, [miss for miss in misses if miss.item_id not in banned])
-        dequeue(connection, self.job.niche, self.name, asked)
+        record_misses(connection, self.context.niche, [miss for miss in misses if miss.item_id not in banned])
+        dequeue(connection, self.context.niche, self.name, asked)
         return len(asked)

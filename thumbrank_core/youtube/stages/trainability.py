@@ -9,7 +9,7 @@ from thumbrank_core.youtube.client import Answer, YouTube
 from thumbrank_core.youtube.crawl import dequeue
 from thumbrank_core.youtube.quota import Bucket
 from thumbrank_core.youtube.stages.base import Batch, QueueStage
-from thumbrank_core.youtube.waves import Outcome
+from thumbrank_core.youtube.waves import TaskOutcome
 
 
 class Trainability(QueueStage):
@@ -38,7 +38,7 @@ class Trainability(QueueStage):
     @property
     def parameters(self) -> dict[str, object]:
         """How many videos the sample has; None: all."""
-        collection = self.job.policy.collection
+        collection = self.context.policy.collection
         every = collection.trainability == "require"
         return super().parameters | {"limit": None if every else collection.trainability_sample}
 
@@ -46,7 +46,7 @@ class Trainability(QueueStage):
         """One video."""
         return api.trainability(task[0])
 
-    def write(self, connection: psycopg.Connection[Any], outcomes: Sequence[Outcome[Batch]]) -> int:
+    def write(self, connection: psycopg.Connection[Any], outcomes: Sequence[TaskOutcome[Batch]]) -> int:
         """`all`, `none` or the parties; a video that the API does not know stays unasked."""
         told = [(outcome.task[0], outcome.answer, outcome.at) for outcome in outcomes if outcome.answer is not None]
         connection.execute(
@@ -60,6 +60,6 @@ class Trainability(QueueStage):
         )
         for outcome in outcomes:
             if outcome.refusal is not None:
-                self.job.tally.miss(f"trainability_{outcome.refusal.reason}")
-        dequeue(connection, self.job.niche, self.name, [outcome.task[0] for outcome in outcomes])
+                self.context.tally.miss(f"trainability_{outcome.refusal.reason}")
+        dequeue(connection, self.context.niche, self.name, [outcome.task[0] for outcome in outcomes])
         return len(outcomes)

@@ -7,7 +7,8 @@ from pydantic import Field
 
 from thumbrank_dagster.defs.embed.checks import EMBEDDING_CHECKS, check_embeddings
 from thumbrank_dagster.defs.label.assets import training_pairs
-from thumbrank_dagster.metadata import counts, one_sentence
+from thumbrank_dagster.failures import one_sentence
+from thumbrank_dagster.metadata import counts, table
 from thumbrank_dagster.partitions import NICHE_PARTITIONS
 from thumbrank_dagster.resources.state import StateResource
 
@@ -52,6 +53,7 @@ class EmbeddingsConfig(dg.Config):
     group_name=GROUP,
     kinds={"huggingface", "postgres"},
     owners=["team:ml"],
+    tags={"layer": "derived", "reads": "pictures"},
     code_version="2",
     pool="gpu",
     check_specs=EMBEDDING_CHECKS,
@@ -59,29 +61,33 @@ class EmbeddingsConfig(dg.Config):
 def embeddings(
     context: dg.AssetExecutionContext, config: EmbeddingsConfig, state: StateResource
 ) -> dg.MaterializeResult:
-    """CLIP vectors of pictures and titles, MiniLM vectors of titles, and weak sub-score signals, of the videos in pairs.
+    """Pictures and titles as numbers: what the model sees of them. Of the videos in pairs only.
 
-    Content-addressed in Postgres (float16): a second run computes nothing, a changed picture computes one.
+    An encoder turns a picture or a title into a vector: CLIP for pictures and titles, MiniLM for titles. Beside them, six weak
+    signals that a person would name (clarity, contrast, …), which the model's sub-scores learn from. Each vector is stored once, under
+    the sha256 of what it is of: a second run computes nothing, an exchanged picture computes one. On a GPU where there is one.
     """
     from thumbrank_core.features.embed import Embedding, embed_niche
-    from thumbrank_core.features.encoders import best_device
     from thumbrank_core.features.precision import settle
     from thumbrank_core.features.specs import load_set
     from thumbrank_core.features.stored import read_niche
-    from thumbrank_core.features.workers import Task, start
+    from thumbrank_core.store.overview import overview
 
     niche = context.partition_key
     with one_sentence():
         name = config.encoders or state.settings.encoders
         if config.workers > 1:
+            from thumbrank_core.features.workers import Task, start
+
             start(Task(niche, name, config.workers, compiled=config.compile))
         with state.database.connection() as connection:
-            encoders = settle(connection, load_set(name), best_device())
+            encoders = settle(connection, load_set(name))
         how = Embedding(encoders, offline=state.settings.offline, compiled=config.compile)
         embedded = embed_niche(state.database, state.images, niche, how)
         with state.database.connection() as connection:
             stored = read_niche(connection, niche, encoders)
             checks = check_embeddings(connection, niche, embedded, stored)
+            rows = overview(connection, "embeddings", niche)
     return dg.MaterializeResult(
         metadata=counts(
             embedded,
@@ -92,7 +98,8 @@ def embeddings(
             title_encoder=encoders.title.encoder_id,
             signal_coverage=stored.signal_coverage,
             signal_correlations=_correlations(stored.signals),
-        ),
+        )
+        | table(rows, len(stored.image) + len(stored.title) + len(stored.caption)),
         data_version=dg.DataVersion(stored.version),
         check_results=checks,
     )

@@ -1,9 +1,11 @@
 """What must hold of a niche's vectors before a model learns from them. What is asked is thumbrank_core/features."""
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+
+from thumbrank_dagster.metadata import figure
 
 if TYPE_CHECKING:
     import psycopg
@@ -14,12 +16,9 @@ if TYPE_CHECKING:
 ASSET = "embeddings"
 WARN = dg.AssetCheckSeverity.WARN
 
-LEAST_COVERAGE = 0.95
 MOST_DUPLICATES = 0.01
 FEW_DUPLICATES = 5
 """Now and then a team has one picture in two files; that many say nothing of the encoder."""
-DRIFT_KS = 0.10
-DRIFT_P = 0.001
 
 EMBEDDING_CHECKS = [
     dg.AssetCheckSpec(
@@ -56,6 +55,8 @@ def check_embeddings(
     stored: "StoredNiche",
 ) -> list[dg.AssetCheckResult]:
     """The results of EMBEDDING_CHECKS, in their order; where none blocks, this run's sketch becomes the last run's."""
+    from thumbrank_core.features.inventory import LEAST_COVERAGE
+
     blocking = [
         dg.AssetCheckResult(
             check_name="coverage",
@@ -66,7 +67,7 @@ def check_embeddings(
                 "titles_wanted": stored.titles_wanted,
                 "misses": embedded.misses,
             }
-            | stored.coverage,
+            | {kind: figure(share) for kind, share in stored.coverage.items()},
         ),
         _norms(niche, stored),
         _duplicates(niche, stored),
@@ -78,10 +79,12 @@ def _norms(niche: str, stored: "StoredNiche") -> dg.AssetCheckResult:
     from thumbrank_core.features.quality import norms
 
     found = {"pictures": norms(stored.image), "titles": norms(stored.title), "captions": norms(stored.caption)}
-    figures: dict[str, object] = {"niche": niche}
+    figures: dict[str, Any] = {"niche": niche}
     for name, kind in found.items():
         # Of no vector there is no length, and NaN is no JSON.
-        lengths = {} if math.isnan(kind.smallest) else {"smallest": kind.smallest, "largest": kind.largest}
+        lengths = (
+            {} if math.isnan(kind.smallest) else {"smallest": figure(kind.smallest), "largest": figure(kind.largest)}
+        )
         figures[name] = {"bad": kind.bad} | lengths
     return dg.AssetCheckResult(
         check_name="norms", passed=all(kind.bad == 0 for kind in found.values()), metadata=figures
@@ -100,7 +103,7 @@ def _duplicates(niche: str, stored: "StoredNiche") -> dg.AssetCheckResult:
 
 
 def _drift(connection: "psycopg.Connection", niche: str, stored: "StoredNiche", *, keep: bool) -> dg.AssetCheckResult:
-    from thumbrank_core.features.drift import compare, last_sketch, save_sketch, sketch
+    from thumbrank_core.features.drift import compare, last_sketch, record_reading, save_sketch, sketch
 
     last, now = last_sketch(connection, niche, stored.image_key), sketch(stored.image)
     if keep:
@@ -117,16 +120,18 @@ def _drift(connection: "psycopg.Connection", niche: str, stored: "StoredNiche", 
             },
         )
     drift = compare(last, now)
+    if keep:  # else it would be a reading of broken vectors, and might ask for a training
+        record_reading(connection, niche, stored.image_key, drift)
     return dg.AssetCheckResult(
         check_name="drift",
-        passed=drift.ks < DRIFT_KS or drift.p_value > DRIFT_P,
+        passed=not drift.drifted,
         severity=WARN,
         metadata={
             "niche": niche,
             "n_last": drift.n_old,
             "n_now": drift.n_new,
-            "mean_shift": drift.mean_shift,
-            "kolmogorov_smirnov": drift.ks,
-            "p_value": drift.p_value,
+            "mean_shift": figure(drift.mean_shift),
+            "kolmogorov_smirnov": figure(drift.ks),
+            "p_value": figure(drift.p_value),
         },
     )

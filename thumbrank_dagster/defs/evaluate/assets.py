@@ -5,30 +5,41 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from thumbrank_dagster.defs.train.assets import trained_model
-from thumbrank_dagster.metadata import one_sentence, picture
+from thumbrank_dagster.failures import one_sentence
+from thumbrank_dagster.metadata import figure, picture
 from thumbrank_dagster.resources.mlflow import MlflowResource
 from thumbrank_dagster.resources.state import StateResource
 
 if TYPE_CHECKING:
-    from thumbrank_core.evaluation.figures import Measured, Slice
+    from thumbrank_core.evaluation.figures import EvaluatedPairs, Slice
 
 GROUP = "evaluate"
 
 
-@dg.asset(deps=[trained_model], group_name=GROUP, kinds={"python"}, owners=["team:ml"], code_version="2")
+@dg.asset(
+    deps=[trained_model],
+    group_name=GROUP,
+    kinds={"python", "mlflow"},
+    owners=["team:ml"],
+    tags={"layer": "model", "reads": "postgres"},
+    code_version="2",
+)
 def evaluation_report(
     context: dg.AssetExecutionContext, state: StateResource, mlflow: MlflowResource
 ) -> dg.MaterializeResult:
-    """What the challenger gets on unseen channels, overall and per niche, and whether that earns a deployment.
+    """How good the newest model is on channels that it never saw, overall and per niche, and whether it may be deployed.
 
-    Every figure with its n, its 95 % interval (channels resampled) and the reference models beside it. Writes an HTML page,
-    rows in `model_evaluations` and the verdict on the registered version.
+    Every figure stands with its n, its 95 % interval (channels resampled) and the reference models beside it: a model that does
+    not beat "the newer video wins" has learnt nothing. The newest model is the challenger; `verdict` says whether it earned
+    the place of the champion, which serves now. Writes an HTML page (`report`), rows in `model_evaluations`, and the verdict on
+    the registered version in MLflow. Nothing is deployed here.
     """
     from thumbrank_core.assessment import assess
-    from thumbrank_core.evaluation.plots import niche_bars
+    from thumbrank_core.evaluation.plots.slices import niche_bars
 
     with one_sentence():
         assessment = assess(state.database, state.settings, mlflow.registry())
+        run = mlflow.run_link(assessment.version.run_id)
     evaluation = assessment.evaluation
     model = evaluation.model.metrics
     return dg.MaterializeResult(
@@ -36,16 +47,17 @@ def evaluation_report(
             "verdict": assessment.verdict.status,
             "verdict_sentence": assessment.verdict.sentence,
             "version": assessment.version.number,
+            "mlflow_run": run,
             "report": dg.MetadataValue.path(str(assessment.page)),
             "n_pairs": evaluation.unseen.n_pairs,
             "n_test_channels": evaluation.unseen.n_channels,
             "effective_test_channels": round(evaluation.unseen.effective_channels, 1),
             "n_pairs_later": evaluation.later.n_pairs if evaluation.later else 0,
-            **{name: found.value for name, found in model.items() if found.value == found.value},
-            "pair_accuracy_ci_low": model["pair_accuracy_micro"].low,
-            "pair_accuracy_ci_high": model["pair_accuracy_micro"].high,
-            "ece": evaluation.calibration.ece.value,
-            "temperature": evaluation.calibration.temperature,
+            **{name: figure(found.value) for name, found in model.items() if found.value == found.value},
+            "pair_accuracy_ci_low": figure(model["pair_accuracy_micro"].low),
+            "pair_accuracy_ci_high": figure(model["pair_accuracy_micro"].high),
+            "ece": figure(evaluation.calibration.ece.value),
+            "temperature": figure(evaluation.calibration.temperature),
             "scorers": _scorers(evaluation.unseen),
             **({"scorers_later": _scorers(evaluation.later)} if evaluation.later else {}),
             "slices": _slices(evaluation.slices),
@@ -55,7 +67,7 @@ def evaluation_report(
     )
 
 
-def _scorers(measured: "Measured") -> dg.TableMetadataValue:
+def _scorers(measured: "EvaluatedPairs") -> dg.TableMetadataValue:
     """A set of pairs as a table; text, because a figure that could not be had is "no data" and no number."""
     from thumbrank_core.evaluation.wording import difference, figure
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from thumbrank_dagster.metadata import figure
+
 if TYPE_CHECKING:
     import psycopg
 
@@ -18,7 +20,13 @@ ASSET = "training_pairs"
 WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
 
 PAIR_CHECKS = [
-    dg.AssetCheckSpec("has_pairs", asset=ASSET, blocking=True, description="The niche has pairs to learn from."),
+    dg.AssetCheckSpec(
+        "has_pairs",
+        asset=ASSET,
+        blocking=True,
+        description="The niche has pairs to learn from. Where not: collect or import its videos first; `channel_baselines` counts why "
+        "those that are stored do not count.",
+    ),
     dg.AssetCheckSpec(
         "balanced_orientation",
         asset=ASSET,
@@ -63,7 +71,7 @@ def check_pairs(
         dg.AssetCheckResult(
             check_name="balanced_orientation",
             passed=summary.a_wins is None or abs(summary.a_wins - 0.5) <= spread,
-            metadata={"niche": niche, "a_wins": summary.a_wins, "allowed": spread},
+            metadata={"niche": niche, "a_wins": figure(summary.a_wins), "allowed": figure(spread)},
         ),
         _no_leaks(connection, niche),
         _newer_wins(connection, niche, policy),
@@ -105,9 +113,9 @@ def _newer_wins(connection: "psycopg.Connection", niche: str, policy: "Policy") 
         metadata={
             "niche": niche,
             "label": policy.labels.label,
-            "auc": found.accuracy.value,
-            "ci_low": found.accuracy.low,
-            "ci_high": found.accuracy.high,
+            "auc": figure(found.accuracy.value),
+            "ci_low": figure(found.accuracy.low),
+            "ci_high": figure(found.accuracy.high),
             "n_pairs": found.n_pairs,
             "n_channels": found.n_channels,
             "says": "the interval is too narrow below 50 channels" if found.few_channels else "0.5: age tells nothing",

@@ -1,0 +1,1 @@
+"""Jobs, schedules and sensors, and the assets of the group `operate`."""

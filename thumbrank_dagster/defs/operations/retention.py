@@ -1,8 +1,9 @@
 """Retention: what the policy no longer lets us keep goes, in every niche at once, beside the steps that make data."""
 
 import dagster as dg
+from pydantic import Field
 
-from thumbrank_dagster.metadata import one_sentence
+from thumbrank_dagster.failures import one_sentence
 from thumbrank_dagster.resources.state import StateResource
 
 GROUP = "operate"
@@ -11,11 +12,16 @@ GROUP = "operate"
 class RetentionConfig(dg.Config):
     """Launchpad options of `retention`."""
 
-    dry_run: bool = False
-    """Count what would be removed and remove nothing."""
+    dry_run: bool = Field(default=False, description="Count what would be removed, and remove nothing.")
 
 
-@dg.asset(group_name=GROUP, kinds={"postgres"}, owners=["team:data"], code_version="1")
+@dg.asset(
+    group_name=GROUP,
+    kinds={"postgres"},
+    owners=["team:data"],
+    tags={"layer": "operations", "reads": "postgres"},
+    code_version="1",
+)
 def retention(context: dg.AssetExecutionContext, config: RetentionConfig, state: StateResource) -> dg.MaterializeResult:
     """What is older than `config/policy.yaml` allows, removed from every store: rows, pictures, vectors, videos in reports.
 

@@ -7,20 +7,22 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from thumbrank_core.commands.common import stdout
+from thumbrank_core.commands.common import JUDGE, stdout
 from thumbrank_core.commands.models import ModelOption, choose
 from thumbrank_core.settings import Settings
 
 app = typer.Typer()
 
 
-@app.command("export")
+@app.command("export", rich_help_panel=JUDGE)
 def export_command(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder, or that of an earlier export.")],
     model: ModelOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and show all of it, and write nothing.")] = False,
 ) -> None:
-    """Write a model for a service: thumbnail_ranking_model.pt, the bundle, model.onnx, and INTEGRATION.md.
+    """Write a model's files for a service, with INTEGRATION.md.
+
+    thumbnail_ranking_model.pt, the bundle and model.onnx; INTEGRATION.md shows how a service loads them.
 
     Example: thumbrank export ../app/models/thumbnails
     """

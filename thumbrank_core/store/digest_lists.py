@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from psycopg import sql
 
-from thumbrank_core.store.arrays import Connection, read_all, write_rows
+from thumbrank_core.store.arrays import read_all, write_rows
+from thumbrank_core.store.database import Connection
 from thumbrank_core.store.local_settings import local_settings
 
 _DIGEST = 32

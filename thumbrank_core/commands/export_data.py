@@ -1,5 +1,6 @@
 """`thumbrank export-data`: the data of the documented views as files."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -8,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from thumbrank_core.commands.common import opened, stdout
+from thumbrank_core.commands import completing
+from thumbrank_core.commands.common import DATA_OUT, JsonOption, opened, print_json, stdout
 from thumbrank_core.niches import require_niche
 from thumbrank_core.settings import Settings
 
 if TYPE_CHECKING:
-    from thumbrank_core.exporting import Manifest
+    from thumbrank_core.exporting import ExportManifest
 
 app = typer.Typer()
 
@@ -25,10 +27,23 @@ class FileFormat(StrEnum):
     CSV = "csv"
 
 
-@app.command("export-data")
+@dataclass(frozen=True)
+class ExportOut:
+    """What --json prints. `niches`: the manifest of each, as it lies in its folder."""
+
+    folder: Path
+    niches: "list[ExportManifest]"
+
+
+@app.command("export-data", rich_help_panel=DATA_OUT)
 def export_command(
     niche: Annotated[
-        list[str] | None, typer.Option("--niche", help="Which niche; may be given several times. None: all with data.")
+        list[str] | None,
+        typer.Option(
+            "--niche",
+            help="Which niche; may be given several times. None: all with data.",
+            autocompletion=completing.niches,
+        ),
     ] = None,
     file_format: Annotated[
         FileFormat, typer.Option("--format", help="Parquet keeps types; CSV opens anywhere.")
@@ -37,10 +52,15 @@ def export_command(
         Path | None,
         typer.Option("--out", metavar="FOLDER", help="Where to; unset: the folder exports below THUMBRANK_HOME."),
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Write videos, pairs and channels as files, with a manifest, for other tools; docs/data-out.md has the columns.
+    """Write videos, pairs and channels as files.
 
-    Each niche gets a folder of its own, and doing it again replaces it. Pictures are not exported: picture_sha256 names them.
+    With a manifest, for other tools; docs/data-out.md has the columns. Each niche gets a folder of its own, and doing it again
+    replaces it. Pictures are not exported: picture_sha256 names them.
+
+    Keys of --json: folder, niches (each: its manifest, with delete_or_refresh_by and every file's rows and sha256).
+
     Example: thumbrank export-data --niche tech --niche gaming --format csv --out data
     """
     from thumbrank_core.exporting import export_niche, niches_to_export
@@ -55,10 +75,13 @@ def export_command(
             export_niche(database, name, folder / name, file_format.value, policy.retention.days)
             for name in niches_to_export(database, wanted)
         ]
-    _show(done, folder, policy.retention.days)
+    if as_json:
+        print_json(ExportOut(folder, done))
+    else:
+        _show(done, folder, policy.retention.days)
 
 
-def _show(done: list["Manifest"], folder: Path, days: int) -> None:
+def _show(done: list["ExportManifest"], folder: Path, days: int) -> None:
     table = Table(title=f"Exported to {folder}", title_justify="left")
     table.add_column("niche")
     for name in ("videos", "pairs", "channels", "MB"):
