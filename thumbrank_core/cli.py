@@ -23,6 +23,7 @@ from thumbrank_core.commands import (
     train,
 )
 from thumbrank_core.commands.common import LEARN, OPERATE, OWN_DATA, OneSentence, stdout
+from thumbrank_core.interrupts import EXIT_INTERRUPTED
 
 __all__ = ["app", "stdout"]
 
@@ -34,7 +35,7 @@ EXIT_STATUSES = {
         "A traceback instead of a sentence is a defect of ours.",
     ),
     2: ("Wrong usage: an unknown verb or option, a value of the wrong form (no date, no number), no verb at all.",),
-    130: ("Ended by Ctrl-C or SIGTERM; the same command continues.",),
+    EXIT_INTERRUPTED: ("Ended by Ctrl-C or SIGTERM; the same command continues.",),
 }
 """Every exit status, and what it means, in sentences; docs/cli.md has the same."""
 OUTPUT = "Results on stdout; progress, and errors as one sentence, on stderr. With --json stdout is one JSON document."

@@ -21,6 +21,7 @@ from importlib.util import find_spec
 
 from thumbrank_core.errors import ThumbrankError
 from thumbrank_core.explain import explain
+from thumbrank_core.interrupts import EXIT_INTERRUPTED
 
 PATIENCE = timedelta(days=7)
 """How long a process waits for the others; gloo's own half an hour is less than two shares may differ by."""
@@ -171,7 +172,7 @@ def exit_status(work: Callable[[], object]) -> int:
     try:
         work()
     except KeyboardInterrupt:
-        return 130
+        return EXIT_INTERRUPTED
     except Exception as error:
         sentence = explain(error)
         if sentence is None:

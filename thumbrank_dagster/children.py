@@ -14,6 +14,7 @@ from typing import Self
 
 import psutil
 
+from thumbrank_core.interrupts import uninterrupted
 from thumbrank_core.progress import say
 from thumbrank_core.store.embedded_cluster import dying_with_parent
 
@@ -133,14 +134,3 @@ def _gone_is_fine() -> Generator[None]:
         yield
     except (psutil.NoSuchProcess, ProcessLookupError):
         return
-
-
-@contextmanager
-def uninterrupted() -> Generator[None]:
-    """A second Ctrl-C while everything stops must not leave half of it running; stopping ends by itself after some seconds."""
-    before = {sign: signal.signal(sign, signal.SIG_IGN) for sign in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for sign, handler in before.items():
-            signal.signal(sign, handler)

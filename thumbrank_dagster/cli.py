@@ -1,7 +1,5 @@
 """The console script: mounts the library's verbs and adds those that run the graph."""
 
-import signal
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -14,7 +12,7 @@ from thumbrank_core.niches import require_niche
 from thumbrank_core.progress import LineSink, console_sink, listen
 from thumbrank_core.settings import Settings
 
-__all__ = ["app", "main"]
+__all__ = ["app"]
 
 
 @app.command("demo", rich_help_panel=START)
@@ -146,13 +144,3 @@ def dev_command(
     with listen(console_sink()):
         status = (run_dev_demo if demo else run_dev)(Settings.read(), Ports(port, mlflow_port))
     raise typer.Exit(status)
-
-
-def main() -> None:
-    """Entry point. SIGTERM ends like Ctrl-C, so that nothing that was started is left behind."""
-
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
-    app()

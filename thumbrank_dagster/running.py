@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
-from dagster._core.errors import DagsterAssetCheckFailedError, DagsterExecutionInterruptedError
+from dagster._core.errors import DagsterAssetCheckFailedError
 
 from thumbrank_core.errors import ThumbrankError
 from thumbrank_core.explain import causes, explain
+from thumbrank_core.interrupts import is_interrupt
 from thumbrank_core.progress import say
 from thumbrank_dagster.dead_runs import RunProcess, release
 from thumbrank_dagster.defs.operations.jobs import NICHE_ASSETS
@@ -93,9 +94,9 @@ def _execute(
             run_id=run_id,
             tags=RunProcess.this(run_id).tags | BY_HAND,
         )
-    except DagsterExecutionInterruptedError:
-        raise KeyboardInterrupt from None
-    except Exception as error:
+    except BaseException as error:
+        if is_interrupt(error):
+            raise KeyboardInterrupt from None
         sentence = _sentence(definitions, error)
         if sentence is None:
             raise
@@ -109,7 +110,7 @@ def _execute(
     return found
 
 
-def _sentence(definitions: dg.Definitions, error: Exception) -> str | None:
+def _sentence(definitions: dg.Definitions, error: BaseException) -> str | None:
     for cause in causes(error):
         if isinstance(cause, dg.Failure):
             return cause.description

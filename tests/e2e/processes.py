@@ -62,6 +62,19 @@ def run(home: Path, *arguments: object, timeout: float = 280) -> "subprocess.Com
     return subprocess.CompletedProcess(child.args, child.returncode, out, err)
 
 
+def send_when_said(child: "subprocess.Popen[str]", line: str, sign: signal.Signals) -> str:
+    """Send the signal when the child has written this line to stderr; returns all that it wrote there, to its end."""
+    assert child.stderr is not None
+    written = []
+    for text in child.stderr:
+        written.append(text)
+        if text.rstrip() == line:
+            child.send_signal(sign)
+    child.wait(timeout=60)
+    assert f"{line}\n" in written, "".join(written)[-3000:]
+    return "".join(written)
+
+
 def left_behind(home: Path, seconds: float = 5.0) -> list[str]:
     """Command lines of processes that still work on `home` after some seconds of grace."""
     deadline = time.monotonic() + seconds

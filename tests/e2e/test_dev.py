@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -71,6 +72,22 @@ class Dev:
         return self.process.wait(timeout=seconds)
 
 
+def failures(text):
+    """The errors of all tracebacks but those of Ctrl-C itself: Dagster's processes may print where it met them, we do not."""
+    errors = re.findall(r"Traceback \(most recent call last\):\n(?:(?: .*)?\n)*(\S+)", text)
+    return [error for error in errors if not re.search(r"KeyboardInterrupt|DagsterExecutionInterruptedError", error)]
+
+
+def test_failures_are_all_but_ctrl_c():
+    def printed(error):
+        return f'before\nTraceback (most recent call last):\n  File "x", line 1\n    f()\n\n{error}: why\nafter\n'
+
+    text = (
+        printed("dagster._core.errors.DagsterExecutionInterruptedError") + printed("ValueError") + printed("KeyError")
+    )
+    assert failures(text + "Traceback (most recent call last):\nKeyboardInterrupt\n") == ["ValueError:", "KeyError:"]
+
+
 @contextmanager
 def running(home, *options):
     dev = Dev(home, *options)
@@ -114,7 +131,7 @@ def test_both_uis_answer_and_sigterm_stops_dagster_then_mlflow_then_postgres():
             assert gone == ["dagster", "mlflow", "postgres"]
             assert "Finished server process" in dev.said()
             assert "did not end within" not in dev.said(), "it was heard, and not killed after a deadline"
-            assert "Traceback" not in dev.said()
+            assert failures(dev.said()) == []
         assert left_behind(home) == []
 
 

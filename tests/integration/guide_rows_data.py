@@ -200,7 +200,7 @@ def install(row):
         pin = pinned[requirement.name.lower()].partition(";")[0].strip()
         assert requirement.specifier.contains(pin), text
         assert version(requirement.name).partition("+")[0] == pin.partition("+")[0], text
-    assert asked["scripts"] == {"thumbrank": "thumbrank_dagster.cli:main"}
+    assert asked["scripts"] == {"thumbrank": "thumbrank_dagster.__main__:main"}
     assert re.search(r"^setup:", (ROOT / "Makefile").read_text(), re.M)
 
 

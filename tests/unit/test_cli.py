@@ -30,6 +30,7 @@ from thumbrank_core.commands import (
     score,
 )
 from thumbrank_core.features.specs import load_sets
+from thumbrank_core.interrupts import EXIT_INTERRUPTED, INTERRUPTED
 from thumbrank_core.niches import NICHES
 from thumbrank_core.retention.removal import Removal
 from thumbrank_core.settings import Settings
@@ -116,7 +117,7 @@ def test_every_exit_status_is_in_the_help_and_is_what_comes(monkeypatch):
     found = " ".join(invoke("--help").output.split())
     for status, says in EXIT_STATUSES.items():
         assert f"{status} {says[0]}" in found
-    assert set(EXIT_STATUSES) == {0, 1, 2, common.EXIT_INTERRUPTED}
+    assert set(EXIT_STATUSES) == {0, 1, 2, EXIT_INTERRUPTED}
     assert invoke("plan").exit_code == 0
     assert invoke("collect", "--niche", "cooking").exit_code == 1
     for wrong in ((), ("nonsense",), ("plan", "--nonsense"), ("plan", "--channels", "many")):
@@ -129,6 +130,35 @@ def test_every_exit_status_is_in_the_help_and_is_what_comes(monkeypatch):
     done = invoke("plan")
     assert (done.exit_code, done.stdout) == (130, "")
     assert "the same command continues" in done.stderr
+
+
+def test_an_interrupt_that_python_wrapped_is_one_as_well(monkeypatch):
+    """One that meets the body of a class, as during an import, becomes a RuntimeError."""
+
+    class Interrupting:
+        def __set_name__(self, *_):
+            raise KeyboardInterrupt
+
+    def interrupted():
+        type("Read", (), {"name": Interrupting()})
+
+    monkeypatch.setattr(Settings, "read", interrupted)
+    done = invoke("plan")
+    assert (done.exit_code, done.stdout, done.stderr) == (130, "", INTERRUPTED + "\n")
+
+
+def test_ctrl_c_before_the_command_line_is_there_is_the_same_sentence():
+    code = (
+        "import os, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'rich': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "from thumbrank_dagster.__main__ import main\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code, "--version"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", INTERRUPTED + "\n")
 
 
 def test_the_version_is_the_package_s():

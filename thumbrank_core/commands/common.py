@@ -11,10 +11,9 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from thumbrank_core.imports.columns import ColumnError
+from thumbrank_core.interrupts import EXIT_INTERRUPTED, INTERRUPTED, is_interrupt
 from thumbrank_core.progress import console_sink, listen
 from thumbrank_core.settings import Settings
-
-EXIT_INTERRUPTED = 130
 
 START = "Start"
 COLLECT = "Collect from YouTube"
@@ -47,12 +46,12 @@ class OneSentence(TyperGroup):
         """Run the command."""
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            typer.echo("Interrupted: nothing is left running, and the same command continues.", err=True)
-            raise typer.Exit(EXIT_INTERRUPTED) from None
         except (typer.Exit, typer.Abort):
             raise
-        except Exception as error:
+        except (Exception, KeyboardInterrupt) as error:
+            if is_interrupt(error):
+                typer.echo(INTERRUPTED, err=True)
+                raise typer.Exit(EXIT_INTERRUPTED) from None
             from thumbrank_core.explain import explain  # it imports the database's driver, which --help does without
 
             sentence = explain(error)

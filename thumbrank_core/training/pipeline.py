@@ -4,7 +4,7 @@
     trained = pipeline.train()
 
 A step scores each of its items once and takes its pairs from the scores; nothing in it waits for the device. Between epochs
-the weights that would be shipped are validated. Ctr-C and SIGTERM finish the step, save, and leave; `load_checkpoint` goes on
+the weights that would be shipped are validated. Ctrl-C and SIGTERM finish the step, save, and leave; `load_checkpoint` goes on
 from there as if nothing had happened.
 """
 
