@@ -16,6 +16,7 @@ from thumbrank_core.evaluation.plots.heads import sub_scores
 from thumbrank_core.evaluation.plots.scorers import accuracy_bars
 from thumbrank_core.evaluation.plots.slices import by_margin_and_age, forest, niche_bars
 from thumbrank_core.evaluation.shown import shown_on, without
+from thumbrank_core.evaluation.summary import summary
 from thumbrank_core.policy import load_policy
 from thumbrank_core.store.images import ImageStore
 
@@ -132,12 +133,27 @@ def test_every_set_slice_and_condition_has_its_table(tmp_path):
     assert page.count("<table") == page.count('<div class="scroll"') == 7
 
 
+def test_a_slice_that_is_the_whole_is_stored_and_not_shown(tmp_path):
+    """As of an imported data set, whose channels all hide their subscribers."""
+    images = ImageStore(tmp_path / "images")
+    dataset = made.pictured(made.dataset(), images)
+    evaluation = made.evaluation(dataset)
+    whole = replace(made.slices()[0], by="channel size", name="hidden", n_pairs=evaluation.unseen.n_pairs)
+    evaluation = replace(evaluation, slices=[*(part for part in made.slices() if part.by != whole.by), whole])
+    pictures = pictures_of(evaluation, made.card(), {})
+    page = Page(report.render(evaluation, made.verdict(), made.card(), dataset, images, pictures)).text
+    assert "niche: tech" in page and "channel size" not in page
+    assert "channel size" not in pictures["slices"].says
+    assert "channel size: hidden" not in cards.model_card(evaluation, made.verdict(), made.card(), dataset)
+    assert {"by": "channel size", "name": "hidden"}.items() <= summary(evaluation, made.verdict())["slices"][-1].items()
+
+
 def test_a_set_without_pairs_is_said_in_words(tmp_path):
     page = Page(rendered(tmp_path, rich=False))
     assert "No pairs: no unseen channel has two comparable videos published after the time cut" in page.text
     assert "No pairs: no training channel has two comparable videos" in page.text
     assert "none of them of two videos published after the time cut" in page.text
-    assert "No pairs in any slice." in page.text
+    assert "Every slice that has pairs has all of them." in page.text
     assert "No data: no weak signals were measured" in page.text
     assert "None of the stored pairs was left out." in page.text
     assert all(len(page.of(tag)) for tag in ("table", "tr"))

@@ -203,6 +203,11 @@ class Evaluation:
     ab: AbFigures | None = None
 
     @property
+    def proper_slices(self) -> list[Slice]:
+        """The slices that are less than `unseen`: one that holds all its pairs says what the whole says, and is not shown."""
+        return [part for part in self.slices if part.n_pairs < self.unseen.n_pairs]
+
+    @property
     def model(self) -> Scored:
         """The model's own figures on unseen channels."""
         return self.unseen.scorers[MODEL]

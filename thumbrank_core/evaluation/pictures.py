@@ -54,10 +54,10 @@ def pictures_of(
         found["learning_curve"] = _learning(card.history, card.best_epoch)
     if evaluation.calibration.bins:
         found["reliability"] = _reliability(evaluation.calibration)
-    if any(part.by in ("margin", "age gap") for part in evaluation.slices):
-        found["margin_and_age_gap"] = _margin_and_age(evaluation.slices)
-    if evaluation.slices:
-        found["slices"] = _slices(evaluation.slices)
+    if any(part.by in ("margin", "age gap") for part in evaluation.proper_slices):
+        found["margin_and_age_gap"] = _margin_and_age(evaluation.proper_slices)
+    if evaluation.proper_slices:
+        found["slices"] = _slices(evaluation.proper_slices)
     if evaluation.covered:
         found["coverage"] = _coverage(evaluation.covered)
     if evaluation.sub_scores is not None:

@@ -102,7 +102,7 @@ def render(
             wrong=wrong,
             tables=tables(evaluation),
             ab_facts=ab_facts(evaluation.ab),
-            slice_groups=[list(parts) for _, parts in groupby(evaluation.slices, key=lambda part: part.by)],
+            slice_groups=[list(parts) for _, parts in groupby(evaluation.proper_slices, key=lambda part: part.by)],
             slice_scorers=slice_scorers(evaluation),
             metrics=METRICS,
             signals=SIGNALS,
@@ -144,7 +144,7 @@ def tables(evaluation: Evaluation) -> list[Table]:
 
 def slice_scorers(evaluation: Evaluation) -> list[str]:
     """Every scorer that some slice was looked at for, the model first."""
-    names = dict.fromkeys(name for part in evaluation.slices for name in part.accuracy)
+    names = dict.fromkeys(name for part in evaluation.proper_slices for name in part.accuracy)
     return sorted(names, key=lambda name: name != MODEL)
 
 

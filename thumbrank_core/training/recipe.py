@@ -165,7 +165,7 @@ def _validated(name: str, fields: dict[str, Any]) -> Recipe:
         field = ".".join(str(part) for part in first["loc"] if part not in ("int", "literal['all']"))
         says = first["msg"].removeprefix("Value error, ")
         if first["type"] == "extra_forbidden":
-            near = get_close_matches(field, Recipe.model_fields, n=3, cutoff=0.4)
+            near = get_close_matches(field, Recipe.model_fields, n=3, cutoff=0.6)
             meant = f"did you mean {' or '.join(near)}? " if near else ""
             raise RecipeError(
                 f"Recipe {name}: a recipe has no field {field}: {meant}`thumbrank train --dry-run` shows all of them."

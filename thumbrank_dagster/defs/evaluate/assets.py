@@ -60,7 +60,7 @@ def evaluation_report(
             "temperature": figure(evaluation.calibration.temperature),
             "scorers": _scorers(evaluation.unseen),
             **({"scorers_later": _scorers(evaluation.later)} if evaluation.later else {}),
-            "slices": _slices(evaluation.slices),
+            "slices": _slices(evaluation.proper_slices),
             **{f"{name}_plot": picture(found.png, found.says) for name, found in assessment.pictures.items()},
             "by_niche_plot": picture(niche_bars(evaluation.slices), "pair accuracy of the model in each niche"),
         }
