@@ -3,6 +3,7 @@
 import html
 import re
 from dataclasses import replace
+from functools import cache
 from html.parser import HTMLParser
 
 import pytest
@@ -21,6 +22,8 @@ from thumbrank_core.policy import load_policy
 from thumbrank_core.store.images import ImageStore
 
 HOSTILE = '<script>alert(1)</script>" onerror="alert(2) | `\'--><!--/item-->'
+
+IMPORTED = (("import",), True, 97)
 
 
 class Page(HTMLParser):
@@ -41,16 +44,21 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
+@cache
+def drawn(sources, rich, n_channels):
+    """The plots of an evaluation, drawn once: they take two seconds and hold neither verdict nor title."""
+    evaluation = made.evaluation(made.dataset(sources), rich=rich, n_channels=n_channels)
+    return pictures_of(evaluation, made.card(), made.curves() if rich else {})
+
+
 def rendered(tmp_path, *, rich=True, sources=("import",), status: Status = "pass", title=None, n_channels=97):
     images = ImageStore(tmp_path / "images")
     dataset = made.pictured(made.dataset(sources), images)
     if title:
         dataset.items.title[:] = [title] * len(dataset.items)
     evaluation = made.evaluation(dataset, rich=rich, n_channels=n_channels)
-    curves = made.curves() if rich else {}
-    return report.render(
-        evaluation, made.verdict(status), made.card(), dataset, images, pictures_of(evaluation, made.card(), curves)
-    )
+    pictures = drawn(sources, rich, n_channels)
+    return report.render(evaluation, made.verdict(status), made.card(), dataset, images, pictures)
 
 
 @pytest.mark.parametrize("rich", [True, False])
@@ -83,8 +91,7 @@ def test_every_picture_says_what_is_seen_with_its_figures(tmp_path, rich):
 
 
 def test_the_words_of_a_picture_are_its_figures():
-    evaluation = made.evaluation(made.dataset())
-    says = {name: picture.says for name, picture in pictures_of(evaluation, made.card(), made.curves()).items()}
+    says = {name: picture.says for name, picture in drawn(*IMPORTED).items()}
     assert "6,537 pairs of 97 unseen channels" in says["against_references"]
     assert "model 0.662 (0.644 to 0.680)" in says["against_references"]
     assert "0.013 (0.006 to 0.020) at 1.37" in says["reliability"]
@@ -94,7 +101,7 @@ def test_the_words_of_a_picture_are_its_figures():
 
 
 def test_pictures_are_small_enough_for_dagster_s_database():
-    found = pictures_of(made.evaluation(made.dataset(("simulator",))), made.card(), made.curves())
+    found = drawn(("simulator",), True, 97)
     assert all(picture.png.startswith(b"\x89PNG") for picture in found.values())
     assert max(len(picture.png) for picture in found.values()) < 90_000
     assert sum(len(picture.png) for picture in found.values()) < 350_000
@@ -227,8 +234,7 @@ def test_every_video_on_the_page_can_be_taken_out_of_it_again(tmp_path, title):
 def test_a_picture_that_is_gone_is_said_and_not_drawn(tmp_path):
     dataset = made.dataset()
     evaluation = made.evaluation(dataset)
-    pictures = pictures_of(evaluation, made.card(), made.curves())
-    page = report.render(evaluation, made.verdict(), made.card(), dataset, ImageStore(tmp_path), pictures)
+    page = report.render(evaluation, made.verdict(), made.card(), dataset, ImageStore(tmp_path), drawn(*IMPORTED))
     assert page.count("no picture: ") == 16
     assert "data:image/jpeg" not in page
 
