@@ -21,14 +21,24 @@ _AGAIN_SECONDS = 0.05
 
 
 def end_on_signals() -> None:
-    """Make SIGTERM end like Ctrl-C, and both of them come through.
+    """Make SIGTERM end like Ctrl-C, let both come through, and let nobody print them.
 
-    Python raises KeyboardInterrupt wherever the program happens to be. In a finalizer or the callback of a weak reference it is
-    lost, and the command would go on (3 of 22 times when the demo was interrupted at random): the signal is sent again. A library
-    that cleans up on its way logs it as if it were a failure (SQLAlchemy's pool with a traceback, psycopg's as a broken
-    connection): that is not printed.
+    A library that cleans up on its way logs an interrupt as if it were a failure: SQLAlchemy's pool with a traceback, psycopg's as a
+    broken connection.
     """
     signal.signal(signal.SIGTERM, _interrupt)
+    send_again_what_is_lost()
+    if logging.lastResort is not None:  # what prints for libraries whose log nobody has set up
+        logging.lastResort.addFilter(lambda record: not (record.exc_info and is_interrupt(record.exc_info[1])))
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+
+
+def send_again_what_is_lost() -> None:
+    """Send the signal once more where Python swallowed what it raised.
+
+    It raises KeyboardInterrupt wherever the program happens to be. In a finalizer or the callback of a weak reference no error can
+    go on, so that it is printed and the program continues (3 of 22 times when the demo was interrupted at random).
+    """
     report = sys.unraisablehook
 
     def hook(unraisable: "sys.UnraisableHookArgs") -> None:
@@ -41,9 +51,6 @@ def end_on_signals() -> None:
         again.start()
 
     sys.unraisablehook = hook
-    if logging.lastResort is not None:  # what prints for libraries whose log nobody has set up
-        logging.lastResort.addFilter(lambda record: not (record.exc_info and is_interrupt(record.exc_info[1])))
-    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

@@ -56,8 +56,8 @@ except ValueError:
 """
 
 
-def said(code, **options):
-    done = subprocess.run([sys.executable, "-c", BEGIN + code], capture_output=True, text=True, timeout=50, **options)
+def said(code, begin=BEGIN):
+    done = subprocess.run([sys.executable, "-c", begin + code], capture_output=True, text=True, timeout=50)
     return done.returncode, done.stderr
 
 
@@ -69,6 +69,13 @@ def test_one_that_fell_into_a_finalizer_comes_again(name):
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_one_that_fell_into_a_finalizer_while_dagster_runs_a_graph_comes_again(name):
     assert said(RUN + textwrap.indent(FINALIZER.format(name), "    ")) == (1, "ended\n")
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_so_it_does_in_a_process_that_dagster_starts_for_a_run(name):
+    """It has Dagster's handlers and the code location, and none of ours."""
+    begin = "import os, sys, signal, time\nimport thumbrank_dagster.definitions\n"
+    assert said(RUN + textwrap.indent(FINALIZER.format(name), "    "), begin) == (1, "ended\n")
 
 
 def test_one_in_a_finalizer_comes_again_where_ctrl_c_is_ignored():
