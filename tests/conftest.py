@@ -126,7 +126,11 @@ def migrated_template(postgres: EmbeddedPostgres) -> str:
 def database_url(postgres: EmbeddedPostgres, migrated_template: str) -> Iterator[str]:
     """A fresh database with every migration applied."""
     name = f"test_{next(_database_numbers)}"
-    yield postgres.create_database(name, template=migrated_template)
+    # Copied as files: half the time of the usual way, which writes every page to the log.
+    copy = sql.SQL("create database {} template {} strategy file_copy")
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
+        connection.execute(copy.format(sql.Identifier(name), sql.Identifier(migrated_template)))
+    yield postgres.url(name)
     with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
         connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
 

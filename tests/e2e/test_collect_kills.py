@@ -108,7 +108,7 @@ def test_three_kills_leave_the_tables_of_an_undisturbed_run(database_url, postgr
 
 def test_ctrl_c_ends_a_collection_within_seconds_and_the_next_run_goes_on(database_url, db):
     """However long the server takes to answer what is in flight."""
-    with generous(TINY, faults={"slow": 1.0}, slow_seconds=15.0) as server:
+    with generous(TINY, faults={"slow": 1.0}, slow_seconds=8.0) as server:
         with collecting(database_url, server, POLICY) as child:
             assert wait_for(since(server, "search", 3), child)
             os.kill(child.pid, signal.SIGINT)

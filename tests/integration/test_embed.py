@@ -300,6 +300,7 @@ def test_two_torchrun_workers_leave_the_rows_of_one(db, images, niche, environme
         assert np.abs(there - here).max() < 1e-3
 
 
+@pytest.mark.slow
 def test_workers_on_an_embedded_database_do_not_take_it_from_one_another(tmp_path, monkeypatch, capfd):
     """The worker that starts the server has the smaller share and ends first."""
     home = Path(tempfile.mkdtemp(prefix="thumbrank-workers-"))

@@ -88,7 +88,9 @@ def run_in(place, code):
     return done.stdout.splitlines()
 
 
-@pytest.mark.parametrize("tuned", [False, True], ids=["frozen", "tuned"])
+@pytest.mark.parametrize(
+    "tuned", [pytest.param(False, id="frozen"), pytest.param(True, id="tuned", marks=pytest.mark.slow)]
+)
 def test_a_service_that_follows_the_page_scores_as_the_bundle_does(export, folder, tmp_path, tuned):
     if tuned:
         with_tuned_encoder(folder)
