@@ -65,6 +65,16 @@ def is_interrupt(error: BaseException | None) -> bool:
 
 
 @contextmanager
+def sigterm_kept() -> Generator[None]:
+    """Give SIGTERM its handler back afterwards: Dagster leaves it that of SIGINT, and a background job's ignores SIGINT."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
 def uninterrupted() -> Generator[None]:
     """A second Ctrl-C while everything stops must not leave half of it running; stopping ends by itself after some seconds."""
     before = {sign: signal.signal(sign, signal.SIG_IGN) for sign in (signal.SIGINT, signal.SIGTERM)}

@@ -13,7 +13,7 @@ from dagster._core.errors import DagsterAssetCheckFailedError
 
 from thumbrank_core.errors import ThumbrankError
 from thumbrank_core.explain import causes, explain
-from thumbrank_core.interrupts import is_interrupt
+from thumbrank_core.interrupts import is_interrupt, sigterm_kept
 from thumbrank_core.progress import say
 from thumbrank_dagster.dead_runs import RunProcess, release
 from thumbrank_dagster.defs.operations.jobs import NICHE_ASSETS
@@ -85,15 +85,16 @@ def _execute(
     selection = [dg.AssetKey(name) for name in assets] if assets else None
     run_id = str(uuid.uuid4())
     try:
-        result = definitions.resolve_job_def(job).execute_in_process(
-            run_config=dict(config),
-            instance=instance,
-            partition_key=niche,
-            asset_selection=selection,
-            raise_on_error=True,
-            run_id=run_id,
-            tags=RunProcess.this(run_id).tags | BY_HAND,
-        )
+        with sigterm_kept():
+            result = definitions.resolve_job_def(job).execute_in_process(
+                run_config=dict(config),
+                instance=instance,
+                partition_key=niche,
+                asset_selection=selection,
+                raise_on_error=True,
+                run_id=run_id,
+                tags=RunProcess.this(run_id).tags | BY_HAND,
+            )
     except BaseException as error:
         if is_interrupt(error):
             raise KeyboardInterrupt from None

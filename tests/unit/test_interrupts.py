@@ -43,6 +43,18 @@ try:
 except KeyboardInterrupt:
     sys.exit("ended")
 """
+BACKGROUND = """
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+from dagster._utils.interrupts import capture_interrupts
+from thumbrank_core.interrupts import sigterm_kept
+with sigterm_kept(), capture_interrupts():
+    pass
+try:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(1)
+except KeyboardInterrupt:
+    sys.exit("ended")
+"""
 DEFECT = """
 class Held:
     def __del__(self):
@@ -82,6 +94,10 @@ def test_one_in_a_finalizer_comes_again_where_ctrl_c_is_ignored():
     """As below nohup, where only SIGTERM is heard."""
     code = "signal.signal(signal.SIGINT, signal.SIG_IGN)\n" + FINALIZER.format("SIGTERM")
     assert said(code) == (1, "ended\n")
+
+
+def test_a_background_job_ends_on_sigterm_also_after_dagster_ran():
+    assert said(BACKGROUND) == (1, "ended\n")
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
