@@ -22,6 +22,7 @@ from importlib.util import find_spec
 from thumbrank_core.errors import ThumbrankError
 from thumbrank_core.explain import explain
 from thumbrank_core.interrupts import EXIT_INTERRUPTED
+from thumbrank_core.ports import is_free
 
 PATIENCE = timedelta(days=7)
 """How long a process waits for the others; gloo's own half an hour is less than two shares may differ by."""
@@ -69,6 +70,20 @@ class Nodes:
             *("--rdzv-conf", f"timeout={round(ARRIVAL.total_seconds())}"),
         ]
 
+    def check_port(self) -> None:
+        """See that node 0 can listen where the others look for it.
+
+        Raises:
+            WorkersError: something else listens there.
+        """
+        assert self.rendezvous is not None, "several nodes have one"
+        _, port = _host_and_port(self.rendezvous)
+        if self.rank == 0 and not is_free(int(port), ""):
+            raise WorkersError(
+                f"Port {port} of the rendezvous {self.rendezvous} is taken on node 0: stop what uses it, or give every node "
+                "another one."
+            )
+
 
 ONE_NODE = Nodes()
 
@@ -77,7 +92,7 @@ def command(module: str, arguments: Sequence[str], workers: int, nodes: Nodes = 
     """The command line that runs `workers` processes of `module` on this machine, for this process to start (own_session.py).
 
     Raises:
-        WorkersError: there are fewer GPUs, or accelerate is not installed.
+        WorkersError: there are fewer GPUs, accelerate is not installed, or node 0's port is taken.
     """
     import torch
 
@@ -85,6 +100,7 @@ def command(module: str, arguments: Sequence[str], workers: int, nodes: Nodes = 
     if torch.cuda.is_available():
         _check_gpus(workers, torch.cuda.device_count())
     if nodes.count > 1:
+        nodes.check_port()
         launcher = ["torch.distributed.run", *nodes.options(), "--nproc-per-node", count, "-m", module]
     elif torch.cuda.is_available():
         _check_accelerate()

@@ -18,6 +18,7 @@ from rich.table import Table
 from thumbrank_core.assessment import truth_file
 from thumbrank_core.cli import stdout
 from thumbrank_core.niches import NICHES
+from thumbrank_core.ports import is_free
 from thumbrank_core.progress import say
 from thumbrank_core.settings import Settings
 from thumbrank_core.simulator.server import SimulatorServer
@@ -29,7 +30,6 @@ from thumbrank_dagster.build import build_defs
 from thumbrank_dagster.defs.operations.jobs import NICHE_ASSETS
 from thumbrank_dagster.instance import command_line_instance, environment
 from thumbrank_dagster.memory import PeakMemory
-from thumbrank_dagster.ports import is_free
 from thumbrank_dagster.running import GraphOptions, run_graph
 
 ENCODERS = "tiny"

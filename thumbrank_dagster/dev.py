@@ -20,12 +20,12 @@ import psutil
 from thumbrank_core.addresses import without_login
 from thumbrank_core.errors import ThumbrankError
 from thumbrank_core.paths import project_root
+from thumbrank_core.ports import is_free
 from thumbrank_core.progress import say
 from thumbrank_core.settings import Settings
 from thumbrank_core.store.opening import Servers, running_servers
 from thumbrank_dagster.children import Child
 from thumbrank_dagster.instance import environment, write_config
-from thumbrank_dagster.ports import is_free
 from thumbrank_dagster.setup import set_pools
 
 START_SECONDS = 180.0

@@ -11,7 +11,6 @@ import os
 import re
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ import psycopg
 import yaml
 from psycopg import sql
 
+from tests.ports import free_port
 from thumbrank_core.store.embedded import EmbeddedPostgres
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,7 +83,7 @@ class LocalCompose:
         self.home = home
         self.variables = {name: secrets.token_hex(16) for name in PASSWORDS} | dict(variables)
         self.file = interpolate(yaml.safe_load((ROOT / "docker-compose.yml").read_text()), self.variables)
-        self.ports = {name: _free_port() for name in PORTS}
+        self.ports = {name: free_port() for name in PORTS}
         self.late: list[str] = []
         """Services that did not stop within their grace period."""
         self._processes: dict[str, subprocess.Popen[Any]] = {}
@@ -227,9 +227,3 @@ def _session(leader: int) -> list[psutil.Process]:
             if os.getsid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
     return found
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

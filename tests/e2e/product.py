@@ -6,7 +6,6 @@ What belongs here: starting it, asking it, and reading what it stored. What has 
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from tests.e2e.graphql import ask
 from tests.e2e.processes import environment, new_home
+from tests.ports import free_port
 from thumbrank_core.settings import Settings
 from thumbrank_core.simulator.world import WorldSettings
 from thumbrank_core.store.database import Connection, Database
@@ -101,13 +101,6 @@ class Product:
         """One Ctrl-C."""
         self.process.send_signal(signal.SIGINT)
         self.process.wait(120)
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -16,15 +16,10 @@ import pytest
 
 from tests.e2e import graphql, long_training
 from tests.e2e.processes import environment, left_behind, new_home, run
+from tests.ports import free_port
 from thumbrank_dagster.dev import is_run
 
 READY = "Ctrl-C stops everything."
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Dev:

@@ -1,6 +1,5 @@
 """Training over several machines: two torchrun agents on 127.0.0.1 that meet as two nodes would."""
 
-import socket
 import subprocess
 import sys
 
@@ -11,6 +10,7 @@ from safetensors.torch import load_file
 
 from tests.integration import learning
 from tests.integration.retention_house import House
+from tests.ports import free_port
 from thumbrank_core.model.bundle import WEIGHTS
 from thumbrank_core.registry import Registry
 
@@ -30,9 +30,7 @@ def learnable(db, images, world):
 
 def free_address():
     """host:port that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{found.getsockname()[1]}"
+    return f"127.0.0.1:{free_port()}"
 
 
 def train(home, *options):

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import socket
 import subprocess
 import sys
 import textwrap
@@ -15,7 +16,7 @@ from pydantic import SecretStr
 from thumbrank_core import launch
 from thumbrank_core.commands.train import overrides_of
 from thumbrank_core.errors import ThumbrankError
-from thumbrank_core.launch import Nodes
+from thumbrank_core.launch import Nodes, WorkersError
 from thumbrank_core.retraining import Request
 from thumbrank_core.settings import Settings
 from thumbrank_core.training.tracking.mlflow import run_page
@@ -178,3 +179,18 @@ def test_a_group_of_another_size_is_refused_with_what_to_start(monkeypatch):
         launch.joined(2),
     ):
         pass
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_rendezvous_whose_port_is_taken_is_one_sentence_on_node_0_before_anything_starts(rank):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        where = f"127.0.0.1:{taken.getsockname()[1]}"
+        nodes = Nodes(2, rank, where)
+        if rank == 1:
+            assert "torch.distributed.run" in launch.command("some_module", [], 1, nodes), "node 0 listens there"
+            return
+        with pytest.raises(WorkersError, match=rf"of the rendezvous {where} is taken on node 0: stop what uses it"):
+            launch.command("some_module", [], 1, nodes)
+    assert "torch.distributed.run" in launch.command("some_module", [], 1, nodes)
