@@ -71,14 +71,15 @@ class Child:
     def stop(self) -> None:
         """Ask it to end, wait for it and for whatever it started, and end what is left by force."""
         family = self._family()
-        if self._process.poll() is None:
+        headless = self._process.poll() is not None  # nobody is left who would ask the others
+        if not headless:
             self._process.send_signal(signal.SIGINT)
         asked: set[psutil.Process] = set()
         deadline = time.monotonic() + STOP_SECONDS
         while (alive := _alive(family)) and time.monotonic() < deadline:
             for process in set(alive) - asked:
                 with _gone_is_fine():
-                    if self._asked_too(process):
+                    if headless or self._asked_too(process):
                         process.send_signal(signal.SIGINT)
                         asked.add(process)  # once: a second one would break off what the first one began to write
             time.sleep(0.1)

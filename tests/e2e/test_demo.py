@@ -2,9 +2,7 @@
 
 import json
 import signal
-import time
 
-import httpx
 import pytest
 
 from tests.e2e.processes import left_behind, new_home, run, send_when_said, start
@@ -71,50 +69,13 @@ def test_a_world_too_small_to_decide_on_is_not_deployed(demo):
 
 
 @pytest.mark.slow
-def test_a_run_that_was_killed_is_continued_and_its_pool_slots_are_given_back(demo):
+def test_a_run_that_was_killed_is_continued_and_its_pool_slots_are_given_back():
     """With the whole process group gone at once nobody could tidy up: the next run has to."""
-    home = demo["home"]
-    killed = start(home, "demo", "--seed", 2, "--channels", 4, "--videos", 12)
-    send_when_said(killed, "[2/6] gaming", signal.SIGKILL)
-    assert left_behind(home) == [], "Postgres and the simulator end with their parent, also by kill -9"
-    done = run(home, "demo", "--seed", 2, "--channels", 4, "--videos", 12)
+    with new_home() as home:
+        killed = start(home, "demo", "--seed", 2, "--channels", 4, "--videos", 12)
+        send_when_said(killed, "[2/6] gaming", signal.SIGKILL)
+        assert left_behind(home) == [], "Postgres and the simulator end with their parent, also by kill -9"
+        done = run(home, "demo", "--seed", 2, "--channels", 4, "--videos", 12)
     assert done.returncode in (0, 1), done.stderr[-3000:]
     assert "Traceback" not in done.stderr
     assert "training, evaluating" in done.stderr, "every niche was collected, so no slot was held"
-
-
-@pytest.mark.slow
-def test_dev_opens_the_ui_on_the_same_state_and_one_ctrl_c_ends_it(demo):
-    port = 3777
-    child = start(demo["home"], "dev", "--demo", "--port", port)
-    query = '{"query": "{ assetNodes { assetKey { path } assetMaterializations(limit: 1) { runId } } }"}'
-    try:
-        deadline = time.monotonic() + 90
-        nodes = []
-        while time.monotonic() < deadline and not nodes:
-            try:
-                answer = httpx.post(
-                    f"http://127.0.0.1:{port}/graphql",
-                    content=query,
-                    headers={"content-type": "application/json"},
-                    timeout=10,
-                )
-                nodes = answer.json().get("data", {}).get("assetNodes", [])
-            except httpx.HTTPError:
-                time.sleep(0.5)
-        materialised = {node["assetKey"]["path"][0]: bool(node["assetMaterializations"]) for node in nodes}
-        left_alone = {
-            "retention",  # a demo makes and removes nothing
-            "owner_reach",  # its channels have no owner's consent
-            "monthly_digest",  # and no month
-            "dagster_runs",  # nothing makes it: checks hang on it
-        }
-        assert {name for name, made in materialised.items() if not made} == left_alone
-        assert len(materialised) - len(left_alone) == 8, sorted(materialised)
-        taken = run(demo["home"], "dev", "--demo", "--port", port, timeout=60)
-        assert taken.returncode == 1
-        assert f"Port {port} is taken" in taken.stderr
-    finally:
-        child.send_signal(signal.SIGINT)
-        child.communicate(timeout=60)
-    assert left_behind(demo["home"]) == []

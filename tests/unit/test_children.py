@@ -1,6 +1,7 @@
 """What `thumbrank dev` starts: asked to end, waited for, and killed where it does not hear."""
 
 import os
+import signal
 import sys
 import time
 
@@ -42,3 +43,15 @@ def test_a_child_that_does_not_is_killed_and_that_is_said(tmp_path, monkeypatch)
         child.stop()
     assert child.status is not None and time.monotonic() - began < 30, "its own end would come after a minute"
     assert heard == ["Deaf Dagster did not end within 0.5 s: what is left of it (1) is killed."]
+
+
+def test_what_is_left_of_a_child_that_ended_by_itself_is_asked_as_well(tmp_path):
+    """Its own children waited for it to ask them: nobody would, for a minute."""
+    left = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {HEARING!r}]).wait()"
+    child, said = started(left, tmp_path)
+    os.kill(child._process.pid, signal.SIGKILL)
+    child._process.wait()
+    heard = []
+    with listen(LineSink(heard.append)):
+        child.stop()
+    assert (said.read_text(), heard) == ("hears\nended\n", [])
