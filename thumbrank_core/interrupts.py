@@ -45,12 +45,19 @@ def send_again_what_is_lost() -> None:
         if unraisable.exc_type.__name__ not in _NAMES:
             report(unraisable)
             return
-        to = threading.main_thread().ident
-        again = threading.Timer(_AGAIN_SECONDS, signal.pthread_kill, [to, signal.SIGTERM])  # SIGINT may be ignored
+        again = threading.Timer(_AGAIN_SECONDS, _send_again)
         again.daemon = True
         again.start()
 
     sys.unraisablehook = hook
+
+
+def _send_again() -> None:
+    main = threading.main_thread().ident
+    assert main is not None, "it has started"
+    # One of them raises. The other may be ignored (SIGINT, in a background job) or kill outright (SIGTERM, where nobody handles it).
+    heard = callable(signal.getsignal(signal.SIGINT))
+    signal.pthread_kill(main, signal.SIGINT if heard else signal.SIGTERM)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

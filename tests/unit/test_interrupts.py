@@ -90,6 +90,12 @@ def test_so_it_does_in_a_process_that_dagster_starts_for_a_run(name):
     assert said(RUN + textwrap.indent(FINALIZER.format(name), "    "), begin) == (1, "ended\n")
 
 
+def test_one_in_a_finalizer_comes_again_where_nobody_handles_sigterm():
+    """As in a program that only imports the code location."""
+    code = "signal.signal(signal.SIGTERM, signal.SIG_DFL)\n" + FINALIZER.format("SIGINT")
+    assert said(code) == (1, "ended\n")
+
+
 def test_one_in_a_finalizer_comes_again_where_ctrl_c_is_ignored():
     """As below nohup, where only SIGTERM is heard."""
     code = "signal.signal(signal.SIGINT, signal.SIG_IGN)\n" + FINALIZER.format("SIGTERM")
