@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 NAME ?= *
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-slow test-real coverage lint docs bench
+.PHONY: help setup demo dev test test-slow test-real coverage lint types-strict types-basic docs bench
 
 help: ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -40,7 +40,14 @@ coverage: setup ## Run the tests and say which lines of thumbrank_core they do n
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow and not real' --cov --cov-report=term
 
 lint: setup docs ## Check style, types, layers, and that the docs build without a broken link
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/pyright && $(BIN)/pyright -p pyright-basic.json
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
+	@$(MAKE) --no-print-directory --jobs 2 types-strict types-basic
+
+types-strict:
+	@$(BIN)/pyright
+
+types-basic:
+	@$(BIN)/pyright -p pyright-basic.json
 
 docs: setup ## Build the pages as a site into site/ (every link and anchor is checked)
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -1,22 +1,38 @@
 """Nothing is found where there is nothing. A file of its own, so that it runs beside the default world's."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
-from tests.e2e.processes import new_home, run
+from tests.e2e.processes import environment, left_behind, new_home
+
+SEEDS = range(1, 6)
+DEMOS = f"""
+import json
+from thumbrank_core.settings import Settings
+from thumbrank_core.simulator.world import WorldSettings
+from thumbrank_dagster.demo import run_demo
+settings = Settings.read()  # once: a demo points its process at its own state
+for seed in {list(SEEDS)}:
+    world = WorldSettings(seed=seed, effect=0.0, channels_per_niche=24, videos_per_channel=14)
+    (settings.home / f"{{seed}}.json").write_text(json.dumps(run_demo(settings, world)))
+"""
+"""Five demos in one process, which imports everything once: a minute less than five commands."""
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_without_an_effect_five_worlds_average_to_a_coin():
-    accuracies = []
-    for seed in range(1, 6):
-        with new_home() as home:
-            done = run(home, "demo", "--effect", 0, "--seed", seed, "--channels", 24, "--videos", 14, timeout=600)
-            assert done.returncode == 0, done.stderr[-3000:]
-            found = json.loads((home / "demo" / "summary.json").read_text())
-            accuracies.append(found["pair_accuracy"])
-            assert found["verdict"] == "refused"
+    with new_home() as home:
+        done = subprocess.run(
+            [sys.executable, "-c", DEMOS], cwd=home, env=environment(home), capture_output=True, text=True, timeout=1400
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert left_behind(home) == []
+        found = [json.loads((home / f"{seed}.json").read_text()) for seed in SEEDS]
+    assert [one["verdict"] for one in found] == ["refused"] * len(SEEDS)
+    accuracies = [one["pair_accuracy"] for one in found]
     assert abs(np.mean(accuracies) - 0.5) < 0.03, accuracies

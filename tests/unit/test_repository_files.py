@@ -44,9 +44,11 @@ def test_the_hooks_before_a_commit_are_those_of_make_lint():
     [repository] = config["repos"]
     assert repository["repo"] == "local"
     entries = {hook["entry"].removesuffix(" --force-exclude") for hook in repository["hooks"]}
-    [lint] = re.findall(r"^lint:.*\n\t@(.*)$", text_of("Makefile"), re.MULTILINE)
-    steps = [step.replace("$(BIN)", ".venv/bin").split() for step in lint.split("&&")]
-    assert entries == {" ".join(word for word in step if word != ".") for step in steps}  # a hook is given the files
+    recipes = re.findall(r"^(?:lint|types-\w+):.*\n((?:\t.*\n)+)", text_of("Makefile"), re.MULTILINE)
+    steps = [step.split() for step in re.findall(r"\$\(BIN\)(/[^&\n]+)", "".join(recipes))]
+    assert entries == {
+        ".venv/bin" + " ".join(word for word in step if word != ".") for step in steps
+    }  # a hook is given the files
     assert all(hook["language"] == "system" for hook in repository["hooks"]), "nothing is fetched"
 
 
