@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+import time
 from contextlib import ExitStack
 
 import pytest
@@ -217,12 +218,16 @@ def test_tensorboard_reads_the_groups_and_the_words(tmp_path):
     assert b"The model overfits." in words.tensor_proto.string_val[0]
 
 
-def test_tensorboard_forgets_the_epochs_that_a_killed_run_lost(tmp_path):
+@pytest.mark.parametrize("clock", ["behind", "the same second", "ahead"])
+def test_tensorboard_forgets_the_epochs_that_a_killed_run_lost(tmp_path, clock):
     lost = TensorBoardTracker(tmp_path)
     with lost:
         lost.begin(facts(), [])
         for epoch in range(4):
             lost.epoch(record(epoch, pair_loss=float(epoch)))
+    (written,) = tmp_path.iterdir()
+    second = {"behind": 1, "the same second": int(time.time()), "ahead": 9_999_999_999}[clock]
+    written.rename(tmp_path / f"events.out.tfevents.{second:010d}.zone.1.0")
     resumed = [record(2, pair_loss=20.0)]
     play(TensorBoardTracker(tmp_path), resumed, history=[record(0, pair_loss=0.0), record(1, pair_loss=1.0)])
     assert curves(tmp_path)[0]["loss/pair"] == [(0, 0.0), (1, 1.0), (2, 20.0)]

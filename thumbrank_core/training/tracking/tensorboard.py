@@ -13,14 +13,15 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard.writer import SummaryWriter
 
 FLUSH_SECONDS = 5
+EVENT_FILES = "events.out.tfevents.*"
 
 
 class TensorBoardTracker:
     """Writes event files into `runs/<name>/`.
 
-    Every process opens a new event file, tells TensorBoard to forget what older files of the folder say, and repeats the
-    epochs that count: those after the checkpoint were lost with the killed process, and its last ones may never have
-    reached its file.
+    Every process opens a new event file and repeats the epochs that count: those after the checkpoint were lost with the
+    killed process, and its last ones may never have reached its file. The older files of the folder are then removed, and
+    a TensorBoard that has read them is told to forget what they said.
 
     Raises:
         TrackingError: the folder cannot be written (from `begin`).
@@ -47,6 +48,7 @@ class TensorBoardTracker:
         from torch.utils.tensorboard.writer import SummaryWriter  # here: it costs a second
 
         self._real_click_rate = facts.real_click_rate
+        older = list(self._folder.glob(EVENT_FILES))
         try:
             self._writer = SummaryWriter(str(self._folder), purge_step=0, flush_secs=FLUSH_SECONDS)
         except OSError as error:
@@ -62,6 +64,11 @@ class TensorBoardTracker:
             self._writer.add_text("run/notes", "\n\n".join(facts.notes), 0)
         for record in history:
             self.epoch(record)
+        self._writer.flush()
+        # TensorBoard reads a folder's files in the order of their names: second, host, process. One of the same second or of
+        # a machine whose clock is ahead would be read last, and count.
+        for path in older:
+            path.unlink(missing_ok=True)
 
     def epoch(self, record: EpochRecord) -> None:
         """A point on every curve; NaN is drawn as TensorBoard draws it."""
