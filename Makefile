@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 NAME ?= *
 
+# Where it is set (in containers, mostly), each of the tests' hundreds of processes would compile the project anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo dev test test-slow test-real coverage lint types-strict types-basic docs bench
 

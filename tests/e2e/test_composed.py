@@ -1,7 +1,5 @@
 """The services of docker-compose.yml as plain processes: they start in order, are healthy, work together, and stop."""
 
-import time
-
 import httpx
 import psycopg
 import pytest
@@ -114,10 +112,8 @@ def test_a_stop_lets_a_training_write_its_checkpoint_and_after_the_next_start_it
     compose, *_ = server
     base, services = compose.url("webserver"), ("code", "simulator", "webserver", "daemon")
     run_id = long_training.launch(base, compose.home)
-    began = time.monotonic()
     compose.stop_services(*reversed(services))
-    assert time.monotonic() - began < 60, "nobody waited for the training's end"
-    assert compose.late == []
+    assert compose.late == [], "a training that nobody told to stop goes on for hours"
     stood = long_training.epoch(compose.home)
     for service in services:
         compose.start(service)

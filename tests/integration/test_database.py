@@ -53,7 +53,7 @@ def test_a_connection_lost_inside_a_block_is_one_sentence(db: Database, postgres
 
 def test_a_pool_that_is_used_up_says_so(database_url: str) -> None:
     with (
-        Database(database_url, max_size=1, timeout_s=0.3) as database,
+        Database(database_url, max_size=1, timeout_s=1.0) as database,
         database.connection(),
         pytest.raises(
             StoreError, match=r"All 1 connections to database test_.* lower `requests` in config/policy\.yaml\."

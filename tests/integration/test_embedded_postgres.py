@@ -20,6 +20,7 @@ import psutil
 import psycopg
 import pytest
 
+from tests.ports import free_port
 from thumbrank_core.store import embedded_place
 from thumbrank_core.store.database import Database, connect
 from thumbrank_core.store.embedded import EmbeddedPostgres
@@ -295,8 +296,8 @@ def test_a_server_that_is_stopping_is_waited_for(used_home: Path) -> None:
 
 
 def test_a_pool_tells_that_its_server_went_away_and_goes_on_when_it_is_back(used_home: Path) -> None:
-    with EmbeddedPostgres(used_home, durable=False) as server:
-        port = server.port
+    port = free_port()
+    with EmbeddedPostgres(used_home, durable=False, port=port) as server:
         database = Database(server.create_database("thumbrank"), timeout_s=3.0)
         with database.connection() as connection:
             connection.execute("select 1")
@@ -311,9 +312,9 @@ def test_a_pool_tells_that_its_server_went_away_and_goes_on_when_it_is_back(used
 
 
 def test_a_connection_is_had_where_the_server_comes_back_while_it_is_waited_for(used_home: Path) -> None:
-    with EmbeddedPostgres(used_home, durable=False) as server:
-        port = server.port
-        database = Database(server.create_database("thumbrank"), timeout_s=4.0)
+    port = free_port()
+    with EmbeddedPostgres(used_home, durable=False, port=port) as server:
+        database = Database(server.create_database("thumbrank"), timeout_s=10.0)
         with database.connection() as connection:
             connection.execute("select 1")
 
@@ -331,8 +332,8 @@ def test_a_connection_is_had_where_the_server_comes_back_while_it_is_waited_for(
 
 def test_a_pool_in_use_says_so(used_home: Path) -> None:
     with EmbeddedPostgres(used_home, durable=False) as server:
-        database = Database(server.create_database("thumbrank"), max_size=1, timeout_s=0.2)
-        said = r"All 1 connections .* in use for 0.2 s: .*`requests`"
+        database = Database(server.create_database("thumbrank"), max_size=1, timeout_s=1.0)
+        said = r"All 1 connections .* in use for 1 s: .*`requests`"
         with database.connection(), pytest.raises(StoreError, match=said), database.connection():
             pass
         with database.connection() as connection:

@@ -295,10 +295,12 @@ def test_googles_own_client_works_here(server: SimulatorServer, world: World):
 
 
 def test_answers_over_one_connection_come_without_nagles_delay(api: httpx.Client):
-    began = time.monotonic()
+    spent = []
     for _ in range(20):
+        began = time.monotonic()
         get(api, "videos", part="id", id="x")
-    assert (time.monotonic() - began) / 20 < 0.03
+        spent.append(time.monotonic() - began)
+    assert min(spent) < 0.04, "the delay is 40 ms for every answer; a busy machine is slow for some"
 
 
 def test_a_port_that_is_taken_is_one_clear_sentence():
