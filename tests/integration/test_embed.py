@@ -285,6 +285,7 @@ def environment(database_url, images, monkeypatch, tmp_path):
     return Settings.read()
 
 
+@pytest.mark.slow
 def test_two_torchrun_workers_leave_the_rows_of_one(db, images, niche, environment, postgres, capfd):
     start(Task("tech", "tiny", 2))
     assert "2 workers embedded 18 pictures, 0 missed" in capfd.readouterr().err

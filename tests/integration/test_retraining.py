@@ -59,6 +59,7 @@ def _one_of_two(rank, url, home, store):
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_of_two_processes_the_first_one_logs_and_registers(learnable, database_url, tmp_path):
     settings = House(learnable, tmp_path, {}).settings
     spawn(_one_of_two, args=(database_url, tmp_path, str(tmp_path / "store")), nprocs=2)
