@@ -30,7 +30,7 @@ demo: setup ## Run the whole pipeline on a simulated YouTube (a few minutes, no 
 dev: setup ## Open the Dagster and MLflow UIs on the demo's state (on your own: .venv/bin/thumbrank dev)
 	@$(BIN)/thumbrank dev --demo
 
-test: setup ## Run the tests (under 10 minutes on 2 cores, 12 on slow ones)
+test: setup ## Run the tests (10 to 16 minutes on 2 cores)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow and not real'
 
 test-slow: setup ## Run the slower tests: the full demo, five worlds without effect, kills
