@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 NAME ?= *
 
-# Where it is set (in containers, mostly), each of the tests' hundreds of processes would compile the project anew.
+# Where it is set (in containers, mostly), every process of the tests would compile the project anew.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
@@ -30,7 +30,7 @@ demo: setup ## Run the whole pipeline on a simulated YouTube (a few minutes, no 
 dev: setup ## Open the Dagster and MLflow UIs on the demo's state (on your own: .venv/bin/thumbrank dev)
 	@$(BIN)/thumbrank dev --demo
 
-test: setup ## Run the tests (10 to 16 minutes on 2 cores)
+test: setup ## Run the tests (11 to 16 minutes on 2 cores)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow and not real'
 
 test-slow: setup ## Run the slower tests: the full demo, five worlds without effect, kills

@@ -6,10 +6,7 @@ from typing import Self
 
 import psutil
 
-HERTZ = 2
-GROWN = 1.01
-"""Reading the PSS walks every page of a process (0.1 s for a gigabyte, in which it cannot map another); the resident size is a
-number that the kernel keeps. So the PSS is read where the resident size is this much over its highest."""
+HERTZ = 5
 
 
 class PeakMemory:
@@ -35,29 +32,18 @@ class PeakMemory:
 
     def _watch(self) -> None:
         root = psutil.Process()
-        highest = 0.0
         while True:
             processes = [root, *root.children(recursive=True)]
-            resident = sum(map(_resident, processes))
-            if resident > GROWN * highest:
-                highest = resident
-                self.megabytes = max(self.megabytes, sum(map(_pss, processes)) / 2**20)
+            self.megabytes = max(self.megabytes, sum(map(_pss, processes)) / 2**20)
             if self._stop.wait(1 / HERTZ):
                 return
-
-
-def _resident(process: psutil.Process) -> float:
-    try:
-        return float(process.memory_info().rss)
-    except psutil.NoSuchProcess:  # it ended between listing and reading
-        return 0.0
 
 
 def _pss(process: psutil.Process) -> float:
     try:
         info = process.memory_full_info()
-    except psutil.NoSuchProcess:
+    except psutil.NoSuchProcess:  # it ended between listing and reading
         return 0.0
     except psutil.AccessDenied:  # another user's process, such as Postgres under root's `nobody`
-        return _resident(process)
+        info = process.memory_info()
     return float(getattr(info, "pss", info.rss))

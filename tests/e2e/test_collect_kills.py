@@ -106,13 +106,13 @@ def test_three_kills_leave_the_tables_of_an_undisturbed_run(database_url, postgr
     assert 0 <= sum(charged.values()) - sum(sent.values()) <= 3 * WORKERS
 
 
-def test_ctrl_c_ends_a_collection_before_its_answers_come_and_the_next_run_goes_on(database_url, db):
+def test_ctrl_c_ends_a_collection_within_seconds_and_the_next_run_goes_on(database_url, db):
     """However long the server takes to answer what is in flight."""
-    with generous(TINY, faults={"slow": 1.0}, slow_seconds=20.0) as server:
+    with generous(TINY, faults={"slow": 1.0}, slow_seconds=8.0) as server:
         with collecting(database_url, server, POLICY) as child:
             assert wait_for(since(server, "search", 3), child)
             os.kill(child.pid, signal.SIGINT)
-            child.wait(15)
+            child.wait(5)
         assert child.returncode not in (0, -signal.SIGKILL)
         [(state, reason)] = rows(db, "select state, reason from thumbrank.collection_runs")
         assert (state, reason) == ("partial", "it was interrupted")

@@ -18,7 +18,6 @@ from thumbrank_core.simulator.world import WorldSettings, build_world
 from thumbrank_core.store.catalog import ChannelSeen, Source, VideoSeen, record_channels, record_videos
 from thumbrank_core.store.versions import data_version, stored_pictures
 from thumbrank_core.youtube import download, pictures
-from thumbrank_core.youtube.download import TIMEOUT
 from thumbrank_core.youtube.pictures import fetch_pictures, wanted_pictures
 
 POLICY = load_policy()
@@ -328,7 +327,7 @@ def test_ctrl_c_does_not_wait_for_a_host_that_says_nothing(db, database_url, hos
         child = begun(database_url, images.place)
         silent.accept()
         child.send_signal(signal.SIGINT)
-        assert TIMEOUT.read is not None
-        _, stderr = child.communicate(timeout=TIMEOUT.read - 5)  # shorter than what it waits for otherwise
+        assert download.TIMEOUT.read is not None
+        _, stderr = child.communicate(timeout=download.TIMEOUT.read - 5)  # shorter than what it waits for otherwise
     assert b"KeyboardInterrupt" in stderr
     assert child.returncode != 0
